@@ -1,0 +1,77 @@
+"""
+The CHANCELERY setting, checked and with its defaults.
+
+    CHANCELERY = {"CAPACITY_WAIT": 5, …}
+
+Knows Django's settings and nothing else of the package; `current()` is read once and again when tests change settings.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, fields
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Each field is a key of the CHANCELERY setting, in capitals there. Durations are in seconds, sizes in bytes."""
+
+    capacity_wait: float = 2.0
+    """How long a sender waits for room on a full channel before it gives up."""
+    drain_seconds: float = 10.0
+    """How long a gateway or worker that was told to stop may take to end what it has begun."""
+    connect_timeout: float = 20.0
+    """How long a connecting socket waits for its connect consumer before it is turned away with 403."""
+    http_timeout: float = 60.0
+    """How long an HTTP request over the layer waits for its response before it is answered with 503."""
+    max_body_bytes: int = 2621440
+    """The largest HTTP body that the gateway sends over the layer; a larger one is answered with 413."""
+    outgoing_buffer_bytes: int = 4 * 1024 * 1024
+    """What may wait for a slow client before its socket is closed with 1013."""
+    check_origin: bool = True
+    """Whether a browser's Origin must be in ALLOWED_HOSTS (on any port) or in CSRF_TRUSTED_ORIGINS."""
+    job_expiry: float = 86400.0
+    """How long the record of a job that has not ended is kept."""
+    job_result_expiry: float = 3600.0
+    """How long the record and events of a job are kept after its end."""
+    job_events: int = 1000
+    """How many events of a job are kept."""
+
+
+@functools.lru_cache(maxsize=1)
+def current() -> Settings:
+    """Return the settings in force. Raises: ImproperlyConfigured, naming the key, the value and what is allowed."""
+    given: Any = getattr(settings, "CHANCELERY", {})
+    if not isinstance(given, dict):
+        raise ImproperlyConfigured(f"CHANCELERY is a dict of options, not {given!r}")
+    known = {field.name.upper(): field for field in fields(Settings)}
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in known:
+            raise ImproperlyConfigured(f"CHANCELERY has no option {key!r}; known are {', '.join(sorted(known))}")
+        values[known[key].name] = _checked(key, value, str(known[key].type))
+    return Settings(**values)
+
+
+def _checked(key: str, value: object, kind: str) -> object:
+    if kind == "bool":
+        if isinstance(value, bool):
+            return value
+        raise ImproperlyConfigured(f"CHANCELERY[{key!r}] is True or False, not {value!r}")
+    allowed = int if kind == "int" else (int, float)
+    if isinstance(value, bool) or not isinstance(value, allowed) or value <= 0:
+        raise ImproperlyConfigured(f"CHANCELERY[{key!r}] is a number above 0 (type {kind}), not {value!r}")
+    return value
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "CHANCELERY":
+        current.cache_clear()
+
+
+setting_changed.connect(_forget)

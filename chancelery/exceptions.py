@@ -1,0 +1,80 @@
+"""
+Every exception of the package.
+
+One root, one class per thing that a caller may catch. Control flow (a consumer that wants something else to happen
+with its message) is a branch of its own, `ConsumerControl`.
+"""
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+class ChanceleryError(Exception):
+    """Something in Chancelery failed."""
+
+
+class ChannelFull(ChanceleryError):
+    """The channel holds as many messages as it may; nothing was sent."""
+
+
+class MessageTooLarge(ChanceleryError):
+    """The packed message is larger than `max_message_bytes`; nothing was sent."""
+
+
+class LayerUnavailable(ChanceleryError):
+    """The channel layer's server did not answer; whether the operation took place is unknown."""
+
+
+class CorruptMessage(ChanceleryError):
+    """Bytes on a channel are not an envelope that this version can read."""
+
+
+class UnknownVersion(CorruptMessage):
+    """The envelope was written by a newer version than this one."""
+
+
+class UnsupportedFeature(ChanceleryError, NotImplementedError):
+    """This channel layer has no such extension."""
+
+
+class UnknownJob(ChanceleryError, LookupError):
+    """No job has this id: it never existed, or its record has expired."""
+
+
+class InvalidChannelLayerError(ImproperlyConfigured, ValueError):
+    """A CHANNEL_LAYERS entry cannot be used."""
+
+
+class ConsumerControl(Exception):  # noqa: N818 - a branch of control flow, not an error
+    """Raised by a consumer to say what shall happen with its message."""
+
+
+class ConsumeLater(ConsumerControl):
+    """The message cannot be handled now: drop what was held and hand it out again, later."""
+
+
+class ResponseLater(ConsumerControl):
+    """The HTTP response will be sent later, by another consumer or a task."""
+
+
+class ChannelSocketException(ConsumerControl):
+    """Ends a consumer by doing something to its socket, see `run`."""
+
+    def run(self, message: object) -> None:
+        """Do what the exception stands for to *message*'s reply channel."""
+        raise NotImplementedError
+
+
+class DenyConnection(ConsumerControl):
+    """The socket that is connecting is turned away with HTTP 403."""
+
+
+class RequestAborted(ChanceleryError):
+    """The HTTP client went away while its request was being read."""
+
+
+class RequestTimeout(ChanceleryError):
+    """The HTTP request's body did not arrive in time."""
+
+
+class SendNotAvailableOnDemultiplexer(ChanceleryError):
+    """A demultiplexer does not know which stream to send to; use a consumer's own `send`."""

@@ -1,0 +1,271 @@
+"""
+`RedisChannelLayer`: translates the layer's contract into script calls and their answers back.
+
+The scripts hold the logic (`scripts/`, with every key described in `common.lua`); this module holds none of it. Does not
+import redis-py: connections come from `chancelery.deployment`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from chancelery import names
+from chancelery.deployment import connections
+from chancelery.exceptions import CorruptMessage, InvalidChannelLayerError
+from chancelery.layers import codec
+from chancelery.layers.base import ChannelLayer, Delivery, Fetched, Finished, Reaped, Refusal, Send
+from chancelery.layers.mailbox import Collected
+from chancelery.layers.redis import keys
+from chancelery.log import Burst, room
+
+if TYPE_CHECKING:
+    from chancelery.types import Content
+
+_log = room("layers.redis")
+_burst = Burst(_log)
+_SCAN_COUNT = 1000
+MAX_FETCH = 1024
+
+
+class RedisChannelLayer(ChannelLayer):
+    """
+    A channel layer in one Redis (7.0 or newer) or Valkey (7.2 or newer).
+
+    hosts: a list with the URL of the server, `redis://`, `rediss://` or `unix://`.
+    prefix: what every key starts with; layers that share a server and a prefix are one layer.
+    """
+
+    def __init__(self, *, hosts: Sequence[str], prefix: str = "chancelery:", **options: Any) -> None:
+        """options: as `ChannelLayer`'s."""
+        super().__init__(**options)
+        self.url = _only_host(hosts)
+        self.prefix = prefix
+        self._ids = itertools.count(1)
+
+    # Channels 1's calls
+
+    def group_add(self, group: str, channel: str) -> None:
+        self._change_membership([("add", group, channel)])
+
+    def group_discard(self, group: str, channel: str) -> None:
+        self._change_membership([("discard", group, channel)])
+
+    def group_channels(self, group: str) -> list[str]:
+        found = self._run(keys.MEMBERS, [self._now(), "group", names.require_group(group)])
+        return [channel.decode() for channel in found]
+
+    def flush(self) -> None:
+        client = self._client
+        with connections.reporting(self.url):
+            for batch in _batches(client.scan_iter(match=keys.glob(self.prefix), count=_SCAN_COUNT)):
+                client.unlink(*batch)
+
+    def global_statistics(self) -> dict[str, int]:
+        with connections.reporting(self.url):
+            counters: dict[bytes, bytes] = self._client.hgetall(self.prefix + "counters")
+        counted = {field.decode(): int(number) for field, number in counters.items()}
+        totals = {field: n for field, n in counted.items() if not field.startswith(("sent:", "full:"))}
+        return {"messages_count": 0, "channel_full_count": 0, **totals}
+
+    def channel_statistics(self, channel: str) -> dict[str, int]:
+        args = [self._now(), names.require_channel(channel), self._ms(self.limits.expiry)]
+        sent, full, pending, age_ms = self._run(keys.STATISTICS, args)
+        return {
+            "messages_count": sent,
+            "channel_full_count": full,
+            "messages_pending": pending,
+            "messages_max_age": int(age_ms) // 1000,
+        }
+
+    # The doors for workers
+
+    def post(self, sends: Sequence[Send]) -> list[Refusal]:
+        return self._refused(sends, self._run(keys.EXCHANGE, self._posting(sends))[1])
+
+    def open_lease(self) -> str:
+        return names.random_part()
+
+    def fetch(self, channels: Sequence[str], limit: int, lease: str, finished: Sequence[Finished] = ()) -> Fetched:
+        args = self._exchange_head(lease, len(finished))
+        for delivery, sends in finished:
+            args += (delivery.id, delivery.lane, len(sends))
+            self._add_sends(args, sends)
+        # Drawn before the call: one whose answer was lost leaves ids that nobody else has, for `recover` to give back.
+        first = next(self._ids) * MAX_FETCH
+        args += (min(limit, MAX_FETCH), first, len(channels), *channels)
+        _, refused, envelopes = self._run(keys.EXCHANGE, args)
+        sends = [send for item in finished for send in item.sends]
+        return Fetched(self._deliveries(lease, first, envelopes), self._refused(sends, refused))
+
+    def recover(self, lease: str, known: Sequence[Delivery]) -> None:
+        self._run(keys.LEASE, [self._now(), "recover", lease, *(delivery.id for delivery in known)])
+
+    def renew(self, leases: Sequence[str]) -> None:
+        self._run(keys.LEASE, [self._now(), "renew", self._ms(self.limits.lease_seconds), *leases])
+
+    def close_lease(self, lease: str, unstarted: Sequence[Delivery] = ()) -> None:
+        self._run(keys.LEASE, [self._now(), "close", lease, *(delivery.id for delivery in unstarted)])
+
+    def reap(self) -> list[Reaped]:
+        dropped = self._run(keys.LEASE, [self._now(), "reap", self._ms(self.limits.lease_seconds)])
+        return [_reaped(envelope) for envelope in dropped]
+
+    def wait(self, channels: Sequence[str], timeout: float) -> None:
+        bells = [f"{self.prefix}bell:{channel}" for channel in channels]
+        with connections.reporting(self.url):
+            self._client.blpop(bells, timeout=timeout)
+
+    # The doors for gateways
+
+    async def apost(self, sends: Sequence[Send]) -> list[Refusal]:
+        answer = await self._arun(keys.EXCHANGE, self._posting(sends))
+        return self._refused(sends, answer[1])
+
+    def collect(self, process: str, position: int, limit: int) -> Collected:
+        return _collected(self._run(keys.COLLECT, [self._now(), process, position, limit]))
+
+    async def acollect(self, process: str, position: int, limit: int, timeout: float) -> Collected:
+        args = [self._now(), process, position, limit]
+        collected = _collected(await self._arun(keys.COLLECT, args))
+        if collected.entries or collected.lost or collected.position != position:
+            return collected
+        with connections.reporting(self.url):
+            await connections.async_client(self.url).blpop([f"{self.prefix}bell:{process}"], timeout=timeout)
+        return _collected(await self._arun(keys.COLLECT, [self._now(), *args[1:]]))
+
+    def groups_of(self, process: str) -> list[tuple[str, str, int]]:
+        return _memberships(self._run(keys.MEMBERS, [self._now(), "process", process]))
+
+    async def agroups_of(self, process: str) -> list[tuple[str, str, int]]:
+        return _memberships(await self._arun(keys.MEMBERS, [self._now(), "process", process]))
+
+    async def adiscard(self, memberships: Sequence[tuple[str, str]]) -> None:
+        if memberships:
+            changes = [("discard", group, channel) for group, channel in memberships]
+            await self._arun(keys.MEMBERSHIP, self._membership_args(changes))
+
+    async def acheck(self) -> None:
+        with connections.reporting(self.url):
+            info = await connections.async_client(self.url).info("server")
+        connections.require_version(self.url, info)
+
+    async def aclose(self) -> None:
+        await connections.close_async(self.url)
+
+    def close(self) -> None:
+        connections.close_sync(self.url)
+
+    # How calls become scripts
+
+    @property
+    def _client(self) -> Any:
+        return connections.sync_client(self.url)
+
+    def _run(self, script: Any, args: list[Any]) -> Any:
+        with connections.reporting(self.url):
+            return script(self._client, [self.prefix], args)
+
+    async def _arun(self, script: Any, args: list[Any]) -> Any:
+        with connections.reporting(self.url):
+            return await script.run(connections.async_client(self.url), [self.prefix], args)
+
+    def _now(self) -> int | str:
+        return "" if self.clock is None else self._ms(self.clock())
+
+    @staticmethod
+    def _ms(seconds: float) -> int:
+        return int(seconds * 1000)
+
+    def _posting(self, sends: Sequence[Send]) -> list[Any]:
+        args = self._exchange_head("", 1)
+        args += ("", "", len(sends))
+        self._add_sends(args, sends)
+        args += (0, 0, 0)
+        return args
+
+    def _exchange_head(self, lease: str, finished: int) -> list[Any]:
+        limits = self.limits
+        return [
+            self._now(),
+            lease,
+            self._ms(limits.lease_seconds),
+            self._ms(limits.expiry),
+            limits.lane_capacity,
+            limits.process_capacity,
+            limits.capacity,
+            finished,
+        ]
+
+    def _add_sends(self, args: list[Any], sends: Sequence[Send]) -> None:
+        for address, body, lane, to_group in sends:
+            args += ("g", address, "", 0, body) if to_group else ("c", address, lane, self.capacity_of(address), body)
+
+    def _refused(self, sends: Sequence[Send], numbers: Iterable[int]) -> list[Refusal]:
+        return [Refusal(sends[number - 1], self.full(sends[number - 1])) for number in numbers]
+
+    def _deliveries(self, lease: str, first: int, envelopes: Iterable[bytes]) -> list[Delivery]:
+        found: list[Delivery] = []
+        for number, data in enumerate(envelopes, first):
+            try:
+                _, channel, lane, content, trail = codec.unpack(data)
+            except CorruptMessage as error:
+                _burst.say("corrupt", "dropped a message that cannot be read: %s", error)
+                self._run(keys.LEASE, [self._now(), "corrupt", lease, number])
+            else:
+                found.append(Delivery(number, channel, lane, content, trail))
+        return found
+
+    def _change_membership(self, changes: Sequence[tuple[str, str, str]]) -> None:
+        for _, group, channel in changes:
+            names.require_group(group)
+            names.require_channel(channel)
+        self._run(keys.MEMBERSHIP, self._membership_args(changes))
+
+    def _membership_args(self, changes: Sequence[tuple[str, str, str]]) -> list[Any]:
+        return [self._now(), self._ms(self.limits.group_expiry), *itertools.chain.from_iterable(changes)]
+
+    def _pop(self, channels: Sequence[str]) -> tuple[str, Content] | None:
+        lease = self.open_lease()
+        deliveries = self.fetch(channels, 1, lease).deliveries
+        if deliveries:
+            self.finish([Finished(deliveries[0])], lease)
+        self.close_lease(lease)
+        return (deliveries[0].channel, deliveries[0].content) if deliveries else None
+
+
+def _only_host(hosts: Sequence[str]) -> str:
+    if isinstance(hosts, str) or not hosts or not all(isinstance(host, str) for host in hosts):
+        raise InvalidChannelLayerError(f'hosts is a list with the URL of a Redis, such as ["redis://127.0.0.1:6379"], not {hosts!r}')
+    if len(hosts) > 1:
+        raise InvalidChannelLayerError(f"hosts names {len(hosts)} servers; a layer lives in one")
+    if not hosts[0].startswith(("redis://", "rediss://", "unix://")):
+        raise InvalidChannelLayerError(
+            f"hosts: {connections.without_password(hosts[0])} is no URL of a Redis: use redis://, rediss:// or unix://"
+        )
+    return hosts[0]
+
+
+def _reaped(data: bytes) -> Reaped:
+    try:
+        envelope = codec.unpack(data)
+    except CorruptMessage:
+        return Reaped(keys.address_of(data)[0], ())
+    return Reaped(envelope.channel, envelope.trail)
+
+
+def _collected(answer: Any) -> Collected:
+    now_ms, position, lost, entries = answer
+    return Collected(now_ms, position, entries, lost=bool(lost))
+
+
+def _memberships(flat: list[bytes]) -> list[tuple[str, str, int]]:
+    triples = itertools.batched(flat, 3) if hasattr(itertools, "batched") else zip(*[iter(flat)] * 3, strict=True)
+    return [(group.decode(), channel.decode(), int(deadline)) for group, channel, deadline in triples]
+
+
+def _batches(found: Iterable[bytes]) -> Iterable[list[bytes]]:
+    iterator = iter(found)
+    while batch := list(itertools.islice(iterator, _SCAN_COUNT)):
+        yield batch

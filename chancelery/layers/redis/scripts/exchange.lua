@@ -1,0 +1,82 @@
+-- Finishes deliveries with what their consumers sent, then hands out the next messages: one round trip.
+--
+-- KEYS[1]  the layer's prefix
+-- ARGV     clock ("" for the server's), lease ("" for none), milliseconds that a lease lasts,
+--          milliseconds that a message lives, lane capacity, process capacity, capacity of an ordinary group member,
+--          number of finished deliveries, and for each
+--              its id in the lease ("" for sends that belong to none), its lane, number of sends, and for each
+--                  "g" for a group or "c", address, lane, capacity, body
+--          most messages to fetch, id of the first, number of channels, their names
+-- Returns  clock, refused sends (their numbers from 1, counted over all deliveries), envelopes
+
+begin(KEYS[1], ARGV[1])
+local lease, lease_ms, ttl = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local lane_capacity, process_capacity, capacity = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local lease_key = prefix .. 'lease:' .. lease
+local at = 9
+local refused, sent = {}, 0
+
+for _ = 1, tonumber(ARGV[8]) do
+  local id, held_lane, sends = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  at = at + 3
+  -- A lease that no longer holds the delivery was reaped, or this is a repetition: its sends are not stored again.
+  local valid = id == '' or redis.call('HDEL', lease_key, id) == 1
+  for _ = 1, sends do
+    sent = sent + 1
+    if valid then
+      if ARGV[at] == 'g' then
+        send_to_group(ARGV[at + 1], ARGV[at + 4], ttl, process_capacity, capacity)
+      elseif not send_to_channel(ARGV[at + 1], ARGV[at + 2], ARGV[at + 4], ttl, tonumber(ARGV[at + 3]), lane_capacity) then
+        refused[#refused + 1] = sent
+      end
+    end
+    at = at + 5
+  end
+  if valid and held_lane ~= '' then
+    release_lane(held_lane)
+  end
+end
+
+local limit, first = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+local fetched, leased = {}, {}
+
+local function take(channel)
+  local ready = prefix .. 'ready:' .. channel
+  while #fetched < limit do
+    local batch = redis.call('LPOP', ready, limit - #fetched)
+    if not batch then
+      redis.call('DEL', prefix .. 'bell:' .. channel)
+      return
+    end
+    for index, envelope in ipairs(batch) do
+      if string.byte(envelope, 2) > VERSION then
+        for rest = #batch, index, -1 do
+          redis.call('LPUSH', ready, batch[rest])
+        end
+        return
+      elseif deadline_of(envelope) <= now then
+        drop(envelope, 'expired')
+      else
+        fetched[#fetched + 1] = envelope
+        leased[#leased + 1] = first + #fetched - 1
+        leased[#leased + 1] = envelope
+      end
+    end
+  end
+end
+
+for index = at + 3, at + 2 + tonumber(ARGV[at + 2]) do
+  if #fetched >= limit then
+    break
+  end
+  take(ARGV[index])
+end
+
+if #leased > 0 then
+  redis.call('HSET', lease_key, unpack(leased))
+end
+if lease ~= '' then
+  redis.call('ZADD', prefix .. 'leases', now + lease_ms, lease)
+end
+store_counts()
+return {now, refused, fetched}
