@@ -230,9 +230,7 @@ class ChannelLayer(ABC):
         """Return the name of a new lease, unique among all workers."""
 
     @abstractmethod
-    def fetch(
-        self, channels: Sequence[str], limit: int, lease: str, finished: Sequence[Finished] = ()
-    ) -> Fetched:
+    def fetch(self, channels: Sequence[str], limit: int, lease: str, finished: Sequence[Finished] = ()) -> Fetched:
         """
         Finish *finished* and hand out up to *limit* messages of *channels* under *lease*, in one go. Renews the lease.
 

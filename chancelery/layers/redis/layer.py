@@ -237,7 +237,9 @@ class RedisChannelLayer(ChannelLayer):
 
 def _only_host(hosts: Sequence[str]) -> str:
     if isinstance(hosts, str) or not hosts or not all(isinstance(host, str) for host in hosts):
-        raise InvalidChannelLayerError(f'hosts is a list with the URL of a Redis, such as ["redis://127.0.0.1:6379"], not {hosts!r}')
+        raise InvalidChannelLayerError(
+            f'hosts is a list with the URL of a Redis, such as ["redis://127.0.0.1:6379"], not {hosts!r}'
+        )
     if len(hosts) > 1:
         raise InvalidChannelLayerError(f"hosts names {len(hosts)} servers; a layer lives in one")
     if not hosts[0].startswith(("redis://", "rediss://", "unix://")):

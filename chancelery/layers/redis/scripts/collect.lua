@@ -32,5 +32,5 @@ end
 if #raw > 0 then
   redis.call('PEXPIRE', box, BACKSTOP_MS)
 end
-store_counts()
+commit()
 return {now, base + #raw, lost, entries}

@@ -2,7 +2,8 @@
 --
 -- Keys, all under the layer's prefix:
 --   ready:<channel>            list    envelopes that wait to be fetched
---   lane:<lane>                list    a marker for the message that is out, then envelopes that wait behind it
+--   lanes                      hash    the lanes that have a message out (waiting, or in a lease)
+--   lane:<lane>                list    envelopes that wait behind the one that is out
 --   lease:<lease>              hash    id -> envelope, of what was fetched and not finished
 --   leases                     zset    lease -> when it runs out
 --   box:<process>              list    mail: envelopes and control messages
@@ -18,15 +19,23 @@
 --
 -- An envelope is msgpack [version, deadline, channel, lane, content, trail] with a head of fixed form, see
 -- chancelery/layers/codec.py: byte 2 is the version, bytes 4 to 11 the deadline, byte 13 the channel's length.
+--
+-- A call of Redis costs more here than anything else (about 2 µs), so what one script puts on queues and mail lists is
+-- gathered and written by commit(), which every script ends with; what it counts, too.
 
 local VERSION = 1
 local BACKSTOP_MS = 86400000
 local BELL_MS = 30000
-local prefix, now
+local PUSH_AT_ONCE = 4000
+local MOST_TOKENS = 16
+local prefix, lanes_key, now
 local counts = {}
+local heads = {}
+local queues, boxes = {}, {}
 
 local function begin(layer_prefix, clock)
   prefix = layer_prefix
+  lanes_key = prefix .. 'lanes'
   if clock == '' then
     local time = redis.call('TIME')
     now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -39,19 +48,33 @@ local function count(field, number)
   counts[field] = (counts[field] or 0) + (number or 1)
 end
 
-local function store_counts()
-  for field, number in pairs(counts) do
-    redis.call('HINCRBY', prefix .. 'counters', field, number)
+-- A list that this script writes to: its key, what it shall get, its length before (read when it is needed).
+local function list_of(lists, kind, name)
+  local list = lists[name]
+  if not list then
+    list = {name = name, key = prefix .. kind .. name, str8 = string.char(0xd9, #name) .. name, sent = 0, full = 0}
+    lists[name] = list
   end
-  counts = {}
+  return list
 end
 
-local function str8(text)
-  return string.char(0xd9, #text) .. text
+local function has_length_below(list, capacity)
+  list.length = list.length or redis.call('LLEN', list.key)
+  return list.length + #list < capacity
 end
 
-local function seal(channel, lane, body, ttl)
-  return string.char(0x96, VERSION, 0xcf) .. struct.pack('>I8', now + ttl) .. str8(channel) .. str8(lane) .. body
+-- Everything of an envelope before the channel's name.
+local function head_of(ttl)
+  local head = heads[ttl]
+  if not head then
+    head = string.char(0x96, VERSION, 0xcf) .. struct.pack('>I8', now + ttl)
+    heads[ttl] = head
+  end
+  return head
+end
+
+local function seal(channel, body, ttl)
+  return head_of(ttl) .. string.char(0xd9, #channel) .. channel .. '\217\0' .. body
 end
 
 local function deadline_of(envelope)
@@ -65,37 +88,34 @@ local function address_of(envelope)
 end
 
 local function process_of(channel)
-  return string.match(channel, '^[^!]*!')
+  local mark = string.find(channel, '!', 1, true)
+  return mark and string.sub(channel, 1, mark)
 end
 
-local function ring(name, most)
+local function ring(name, tokens)
   local bell = prefix .. 'bell:' .. name
-  if redis.call('LLEN', bell) < most then
-    redis.call('RPUSH', bell, '')
+  local missing = tokens - redis.call('LLEN', bell)
+  if missing > 0 then
+    local push = {}
+    for index = 1, missing do
+      push[index] = ''
+    end
+    redis.call('RPUSH', bell, unpack(push))
     redis.call('PEXPIRE', bell, BELL_MS)
   end
 end
 
--- Where each waiting envelope goes: to the end, or with 'LPUSH' to the front.
-local function make_ready(channel, envelope, push)
-  local ready = prefix .. 'ready:' .. channel
-  local length = redis.call(push or 'RPUSH', ready, envelope)
-  if string.find(channel, '?', 1, true) then
-    redis.call('PEXPIRE', ready, math.max(deadline_of(envelope) - now, 0) + BELL_MS)
-  elseif length == 1 then
-    redis.call('SADD', prefix .. 'channels', channel)
-  end
-  ring(channel, math.min(length, 16))
+local function make_ready(channel, envelope)
+  local queue = list_of(queues, 'ready:', channel)
+  queue[#queue + 1] = envelope
 end
 
 local function release_lane(lane)
-  local key = prefix .. 'lane:' .. lane
-  redis.call('LPOP', key)
-  local following = redis.call('LINDEX', key, 0)
+  local following = redis.call('LPOP', prefix .. 'lane:' .. lane)
   if following then
-    redis.call('LSET', key, 0, '')
-    redis.call('PEXPIRE', key, BACKSTOP_MS)
     make_ready((address_of(following)), following)
+  else
+    redis.call('HDEL', lanes_key, lane)
   end
 end
 
@@ -107,56 +127,97 @@ local function drop(envelope, reason)
   end
 end
 
-local function has_room(channel, capacity)
-  local ready = prefix .. 'ready:' .. channel
-  if redis.call('LLEN', ready) < capacity then
-    return true
+-- Appends what was gathered and returns the list's length.
+local function write_out(list)
+  local length
+  for first = 1, #list, PUSH_AT_ONCE do
+    length = redis.call('RPUSH', list.key, unpack(list, first, math.min(first + PUSH_AT_ONCE - 1, #list)))
   end
-  local head = redis.call('LINDEX', ready, 0)
-  while head and deadline_of(head) <= now do
-    redis.call('LPOP', ready)
-    drop(head, 'expired')
-    head = redis.call('LINDEX', ready, 0)
-  end
-  return redis.call('LLEN', ready) < capacity
+  return length
 end
 
-local function send_to_queue(channel, lane, body, ttl, capacity, lane_capacity)
-  local envelope = seal(channel, lane, body, ttl)
-  if lane ~= '' then
-    local key = prefix .. 'lane:' .. lane
-    local length = redis.call('RPUSHX', key, envelope)
-    if length > lane_capacity + 1 then
-      redis.call('RPOP', key)
-      return false
-    elseif length > 0 then
-      return true
+local function write_queue(queue)
+  local length = write_out(queue)
+  if string.find(queue.name, '?', 1, true) then
+    redis.call('PEXPIRE', queue.key, math.max(deadline_of(queue[#queue]) - now, 0) + BELL_MS)
+  elseif length == #queue then
+    redis.call('SADD', prefix .. 'channels', queue.name)
+  end
+  ring(queue.name, math.min(length, MOST_TOKENS))
+end
+
+-- Writes what was gathered.
+local function commit()
+  local writing_queues, writing_boxes = queues, boxes
+  queues, boxes = {}, {}
+  for name, queue in pairs(writing_queues) do
+    if #queue > 0 then
+      write_queue(queue)
+    end
+    if not string.find(name, '?', 1, true) and queue.sent + queue.full > 0 then
+      count('sent:' .. name, queue.sent)
+      count('full:' .. name, queue.full)
     end
   end
-  if not has_room(channel, capacity) then
-    return false
+  for process, box in pairs(writing_boxes) do
+    if #box > 0 then
+      write_out(box)
+      redis.call('PEXPIRE', box.key, BACKSTOP_MS)
+      ring(process, 1)
+    end
   end
-  if lane ~= '' then
-    redis.call('RPUSH', prefix .. 'lane:' .. lane, '')
-    redis.call('PEXPIRE', prefix .. 'lane:' .. lane, BACKSTOP_MS)
+  for field, number in pairs(counts) do
+    if number > 0 then
+      redis.call('HINCRBY', prefix .. 'counters', field, number)
+    end
   end
-  make_ready(channel, envelope)
+  counts = {}
+end
+
+local function drop_expired_heads(queue)
+  local head = redis.call('LINDEX', queue.key, 0)
+  while head and deadline_of(head) <= now do
+    redis.call('LPOP', queue.key)
+    queue.length = queue.length - 1
+    drop(head, 'expired')
+    head = redis.call('LINDEX', queue.key, 0)
+  end
+end
+
+local function has_room(queue, capacity)
+  if not has_length_below(queue, capacity) then
+    drop_expired_heads(queue)
+    return has_length_below(queue, capacity)
+  end
   return true
 end
 
-local function push_mail(process, entry)
-  local box = prefix .. 'box:' .. process
-  if redis.call('RPUSH', box, entry) == 1 then
-    redis.call('PEXPIRE', box, BACKSTOP_MS)
+local function send_to_queue(queue, lane, body, ttl, capacity, lane_capacity)
+  local envelope = head_of(ttl) .. queue.str8 .. string.char(0xd9, #lane) .. lane .. body
+  if lane ~= '' and redis.call('HSETNX', lanes_key, lane, '') == 0 then
+    local key = prefix .. 'lane:' .. lane
+    if redis.call('RPUSH', key, envelope) > lane_capacity then
+      redis.call('RPOP', key)
+      return false
+    end
+    return true
   end
-  ring(process, 1)
+  if not has_room(queue, capacity) then
+    if lane ~= '' then
+      redis.call('HDEL', lanes_key, lane)
+    end
+    return false
+  end
+  queue[#queue + 1] = envelope
+  return true
 end
 
 local function send_to_process(process, envelope, capacity)
-  if redis.call('LLEN', prefix .. 'box:' .. process) >= capacity then
+  local box = list_of(boxes, 'box:', process)
+  if not has_length_below(box, capacity) then
     return false
   end
-  push_mail(process, envelope)
+  box[#box + 1] = envelope
   return true
 end
 
@@ -165,18 +226,14 @@ local function send_to_channel(channel, lane, body, ttl, capacity, lane_capacity
   local process = process_of(channel)
   local taken
   if process then
-    taken = send_to_process(process, seal(channel, '', body, ttl), capacity)
+    taken = send_to_process(process, seal(channel, body, ttl), capacity)
   else
-    taken = send_to_queue(channel, lane, body, ttl, capacity, lane_capacity)
+    local queue = list_of(queues, 'ready:', channel)
+    taken = send_to_queue(queue, lane, body, ttl, capacity, lane_capacity)
+    queue.sent = queue.sent + (taken and 1 or 0)
+    queue.full = queue.full + (taken and 0 or 1)
   end
-  if taken then
-    count('messages_count')
-  else
-    count('channel_full_count')
-  end
-  if not string.find(channel, '[?!]') then
-    count((taken and 'sent:' or 'full:') .. channel)
-  end
+  count(taken and 'messages_count' or 'channel_full_count')
   return taken
 end
 
@@ -184,7 +241,7 @@ end
 local function push_control(process, deadline, group, channel)
   local number = redis.call('INCR', prefix .. 'control:' .. process)
   redis.call('PEXPIRE', prefix .. 'control:' .. process, BACKSTOP_MS)
-  push_mail(process, cmsgpack.pack({VERSION, number, deadline, group, channel}))
+  send_to_process(process, cmsgpack.pack({VERSION, number, deadline, group, channel}), math.huge)
 end
 
 local function remove_member(group, channel)
@@ -211,7 +268,7 @@ end
 local function send_to_group(group, body, ttl, process_capacity, capacity)
   drop_expired_members(group)
   count('messages_count')
-  local envelope = seal(group, '', body, ttl)
+  local envelope = seal(group, body, ttl)
   for _, process in ipairs(redis.call('HKEYS', prefix .. 'group-processes:' .. group)) do
     if not send_to_process(process, envelope, process_capacity) then
       count('dropped:group_full')
@@ -241,7 +298,9 @@ local function give_back(lease, ids, keep)
   for _, id in ipairs(returning) do
     local envelope = redis.call('HGET', key, id)
     redis.call('HDEL', key, id)
-    make_ready((address_of(envelope)), envelope, 'LPUSH')
+    local channel = address_of(envelope)
+    redis.call('LPUSH', prefix .. 'ready:' .. channel, envelope)
+    ring(channel, 1)
   end
 end
 

@@ -37,6 +37,8 @@ for _ = 1, tonumber(ARGV[8]) do
   end
 end
 
+-- What was released or sent may be fetched at once.
+commit()
 local limit, first = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
 local fetched, leased = {}, {}
 
@@ -45,8 +47,12 @@ local function take(channel)
   while #fetched < limit do
     local batch = redis.call('LPOP', ready, limit - #fetched)
     if not batch then
-      redis.call('DEL', prefix .. 'bell:' .. channel)
-      return
+      commit()
+      if redis.call('EXISTS', ready) == 0 then
+        redis.call('DEL', prefix .. 'bell:' .. channel)
+        return
+      end
+      batch = {}
     end
     for index, envelope in ipairs(batch) do
       if string.byte(envelope, 2) > VERSION then
@@ -78,5 +84,5 @@ end
 if lease ~= '' then
   redis.call('ZADD', prefix .. 'leases', now + lease_ms, lease)
 end
-store_counts()
+commit()
 return {now, refused, fetched}

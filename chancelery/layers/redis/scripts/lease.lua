@@ -43,5 +43,5 @@ else
     end
   end
 end
-store_counts()
+commit()
 return dropped

@@ -37,3 +37,4 @@ for index = 3, #ARGV, 3 do
     end
   end
 end
+commit()

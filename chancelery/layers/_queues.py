@@ -1,0 +1,95 @@
+"""
+The in-memory layer's ready queues, one per channel, and the lanes that feed them.
+
+Of a lane, one message is out: on a ready queue, or in somebody's lease. The others wait in the lane until it is
+released. Not safe for threads: the layer holds its lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from chancelery.layers._ledger import Ledger, Parcel
+
+
+class Queues:
+    """on_ready: called whenever a message becomes available."""
+
+    def __init__(self, lane_capacity: int, ledger: Ledger, on_ready: Callable[[], None]) -> None:
+        self._lane_capacity = lane_capacity
+        self._ledger = ledger
+        self._on_ready = on_ready
+        self._ready: dict[str, deque[Parcel]] = {}
+        self._lanes: dict[str, deque[Parcel]] = {}
+
+    def put(self, parcel: Parcel, capacity: int, now_ms: int) -> bool:
+        """Store *parcel* on its channel or behind its lane's others, unless there is no room. Return whether it is."""
+        waiting = self._lanes.get(parcel.lane)
+        if waiting is not None:
+            if len(waiting) >= self._lane_capacity:
+                return False
+            waiting.append(parcel)
+            return True
+        if not self._has_room(parcel.channel, capacity, now_ms):
+            return False
+        if parcel.lane:
+            self._lanes[parcel.lane] = deque()
+        self._append(parcel)
+        return True
+
+    def take(self, channel: str, now_ms: int) -> Parcel | None:
+        """Return the next message of *channel* that has not expired. Its lane stays with it until `release`."""
+        self.purge(channel, now_ms)
+        return self._shift(channel) if channel in self._ready else None
+
+    def release(self, lane: str) -> None:
+        """Let the next message of *lane* onto its own channel's queue, since the one that was out is done with."""
+        waiting = self._lanes.get(lane)
+        if waiting:
+            self._append(waiting.popleft())
+        elif waiting is not None:
+            del self._lanes[lane]
+
+    def give_back(self, parcels: Sequence[Parcel]) -> None:
+        """Put *parcels* to the front of their channels, the first foremost. They were accepted once: always room."""
+        for parcel in reversed(parcels):
+            self._ready.setdefault(parcel.channel, deque()).appendleft(parcel)
+        self._on_ready()
+
+    def pending(self, channel: str) -> int:
+        """Return how many messages lie ready on *channel*."""
+        return len(self._ready.get(channel, ()))
+
+    def oldest(self, channel: str) -> Parcel | None:
+        """Return the message at the front of *channel*, and leave it there."""
+        queue = self._ready.get(channel)
+        return queue[0] if queue else None
+
+    def purge(self, channel: str, now_ms: int) -> None:
+        """Drop what has expired at the front of *channel*."""
+        while (parcel := self.oldest(channel)) and parcel.expired(now_ms):
+            self._shift(channel)
+            self._ledger.dropped("expired", parcel)
+            self.release(parcel.lane)
+
+    def sweep(self, now_ms: int) -> None:
+        """Purge the single-reader channels: there is no end of their names, and often nobody left to read them."""
+        for channel in [channel for channel in self._ready if "?" in channel]:
+            self.purge(channel, now_ms)
+
+    def _has_room(self, channel: str, capacity: int, now_ms: int) -> bool:
+        if self.pending(channel) >= capacity:
+            self.purge(channel, now_ms)
+        return self.pending(channel) < capacity
+
+    def _append(self, parcel: Parcel) -> None:
+        self._ready.setdefault(parcel.channel, deque()).append(parcel)
+        self._on_ready()
+
+    def _shift(self, channel: str) -> Parcel:
+        queue = self._ready[channel]
+        parcel = queue.popleft()
+        if not queue:
+            del self._ready[channel]
+        return parcel
