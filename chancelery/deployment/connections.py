@@ -48,7 +48,7 @@ def sync_client(url: str) -> redis.Redis:
     """Return this process's client for *url*; threads share it, each with a connection of its own while it needs one."""
     client = _sync.get(url)
     if client is None:
-        pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **_options(url))
+        pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **options(url))
         client = _sync.setdefault(url, redis.Redis(connection_pool=pool))
     return client
 
@@ -58,7 +58,7 @@ def async_client(url: str) -> redis.asyncio.Redis:
     clients = _async.setdefault(asyncio.get_running_loop(), {})
     client = clients.get(url)
     if client is None:
-        pool = redis.asyncio.ConnectionPool.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **_options(url))
+        pool = redis.asyncio.ConnectionPool.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **options(url))
         client = clients[url] = redis.asyncio.Redis(connection_pool=pool)
     return client
 
@@ -112,7 +112,8 @@ def require_version(url: str, info: dict[str, Any]) -> None:
         )
 
 
-def _options(url: str) -> dict[str, Any]:
+def options(url: str) -> dict[str, Any]:
+    """Return the timeouts for connections to *url*, as redis-py names them."""
     if url.startswith("unix"):
         return {key: value for key, value in _OPTIONS.items() if key != "socket_connect_timeout"}
     return {**_OPTIONS, "socket_keepalive": True}

@@ -1,8 +1,10 @@
 """
-Lua scripts, loaded from files beside the code that calls them.
+Lua scripts, loaded from files beside the code that calls them, as functions of the server.
 
-A script is called by its SHA; the server that does not know it (a new one, or one that was restarted) is given it and
-called again, which is safe: it answers NOSCRIPT before anything ran.
+Each script becomes a library with one function (`FUNCTION LOAD`), named after its content: processes of two versions of
+this package each find their own. Against EVALSHA it saves setting up what the scripts share at every call, about 12 µs of
+the server's time. A server that does not know the function (a new one, or one that lost its data) is given it and called
+again, which is safe: it answers before anything ran.
 """
 
 from __future__ import annotations
@@ -12,36 +14,62 @@ import hashlib
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import ResponseError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import redis
-    import redis.asyncio
 
 
 class Script:
-    """A Lua script and its SHA."""
+    """
+    A function on the server.
 
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self._sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    shared: Lua that defines what the script uses; it is run once, when the library is loaded.
+    body: Lua that is run at each call, with KEYS and ARGV, and returns the answer.
+    """
 
-    def __call__(self, client: redis.Redis, keys: list[str], args: list[Any]) -> Any:
-        """Run it and return its answer."""
+    def __init__(self, shared: str, body: str) -> None:
+        digest = hashlib.sha256(f"{shared}\0{body}".encode()).hexdigest()[:16]
+        self.function = f"chancelery_{digest}"
+        self.library = (
+            f"#!lua name={self.function}\n{shared}\n"
+            f"local function script(KEYS, ARGV)\n{body}\nend\n"
+            f"redis.register_function('{self.function}', script)\n"
+        )
+
+    def __call__(self, client: redis.Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run it through redis-py's *client* and return its answer."""
+        return self.run(client.execute_command, keys, args)
+
+    def run(self, call: Callable[..., Any], keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run it through *call*, which sends one command and returns the answer."""
         try:
-            return client.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return client.execute_command("EVAL", self.source, len(keys), *keys, *args)
-
-    async def run(self, client: redis.asyncio.Redis, keys: list[str], args: list[Any]) -> Any:
-        """Run it from an event loop and return its answer."""
+            return call("FCALL", self.function, len(keys), *keys, *args)
+        except ResponseError as error:
+            if not is_unknown(error):
+                raise
         try:
-            return await client.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return await client.execute_command("EVAL", self.source, len(keys), *keys, *args)
+            call("FUNCTION", "LOAD", self.library)
+        except ResponseError as error:
+            if not is_loaded(error):
+                raise
+        return call("FCALL", self.function, len(keys), *keys, *args)
+
+
+def is_unknown(error: ResponseError) -> bool:
+    """Tell whether the server refused a call because it does not have the function."""
+    return "Function not found" in str(error)
+
+
+def is_loaded(error: ResponseError) -> bool:
+    """Tell whether the server refused a library because somebody else was faster."""
+    return "already exists" in str(error)
 
 
 @functools.cache
 def load(*parts: tuple[str, str]) -> Script:
-    """Return the script made of *parts*, each (package, file name), one after the other."""
-    return Script("\n".join(resources.files(package).joinpath(name).read_text("utf-8") for package, name in parts))
+    """Return the script made of *parts*, each (package, file name): the last is the body, those before it are shared."""
+    *shared, body = (resources.files(package).joinpath(name).read_text("utf-8") for package, name in parts)
+    return Script("\n".join(shared), body)

@@ -32,7 +32,9 @@ class MailList:
         self._controls = 0
         self._ledger = ledger
 
-    def __len__(self) -> int:
+    @property
+    def pending(self) -> int:
+        """How many entries there are that were not acknowledged."""
         return len(self._entries)
 
     @property
@@ -47,7 +49,7 @@ class MailList:
 
     @property
     def oldest(self) -> Parcel | None:
-        """The oldest message that was not collected and acknowledged."""
+        """The oldest message that was not acknowledged."""
         return next((parcel for parcel in self._entries if parcel.deadline_ms < _NEVER), None)
 
     def put(self, parcel: Parcel, capacity: int, now_ms: int) -> bool:
@@ -87,7 +89,8 @@ class MailList:
 
     def _purge(self, now_ms: int) -> None:
         while self._entries and self._entries[0].expired(now_ms):
-            self._ledger.dropped("expired", self._entries[0])
+            if self._base >= self._handed_out:
+                self._ledger.dropped("expired", self._entries[0])
             self._drop_first()
 
     def _drop_first(self) -> None:

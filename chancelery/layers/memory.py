@@ -171,14 +171,10 @@ class InMemoryChannelLayer(base.ChannelLayer):
     def channel_statistics(self, channel: str) -> dict[str, int]:
         """See `base`. The channels of one process share their numbers, and so do the counts of those before one `?`."""
         with self._doorbell:
-            mail = self._mail_lists.get(names.process_of(channel))
-            oldest = mail.oldest if mail else self._queues.oldest(channel)
+            pending, oldest = self._waiting_on(channel)
             age_ms = self._now_ms() - oldest.deadline_ms + _ms(self.limits.expiry) if oldest else 0
-            return {
-                **self._ledger.of_channel(channel),
-                "messages_pending": len(mail) if mail else self._queues.pending(channel),
-                "messages_max_age": age_ms // 1000,
-            }
+            counts = self._ledger.of_channel(channel)
+            return {**counts, "messages_pending": pending, "messages_max_age": age_ms // 1000}
 
     async def acheck(self) -> None:
         """See `base`. There is no server that could fail to answer."""
@@ -302,7 +298,13 @@ class InMemoryChannelLayer(base.ChannelLayer):
 
     def _has_something(self, channel: str) -> bool:
         mail = self._mail_lists.get(channel)
-        return mail.has_news if mail else self._queues.pending(channel) > 0
+        return self._queues.pending(channel) > 0 if mail is None else mail.has_news
+
+    def _waiting_on(self, channel: str) -> tuple[int, Parcel | None]:
+        mail = self._mail_lists.get(names.process_of(channel))
+        if mail is None:
+            return self._queues.pending(channel), self._queues.oldest(channel)
+        return mail.pending, mail.oldest
 
 
 def _ms(seconds: float) -> int:

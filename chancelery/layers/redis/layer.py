@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chancelery import names
-from chancelery.deployment import connections
+from chancelery.deployment import connections, wire
 from chancelery.exceptions import CorruptMessage, InvalidChannelLayerError
 from chancelery.layers import codec
 from chancelery.layers.base import ChannelLayer, Delivery, Fetched, Finished, Reaped, Refusal, Send
@@ -113,9 +113,8 @@ class RedisChannelLayer(ChannelLayer):
         return [_reaped(envelope) for envelope in dropped]
 
     def wait(self, channels: Sequence[str], timeout: float) -> None:
-        bells = [f"{self.prefix}bell:{channel}" for channel in channels]
-        with connections.reporting(self.url):
-            self._client.blpop(bells, timeout=timeout)
+        bells = (f"{self.prefix}bell:{channel}" for channel in channels)
+        wire.thread_wire(self.url).call("BLPOP", *bells, timeout)
 
     # The doors for gateways
 
@@ -131,8 +130,7 @@ class RedisChannelLayer(ChannelLayer):
         collected = _collected(await self._arun(keys.COLLECT, args))
         if collected.entries or collected.lost or collected.position != position:
             return collected
-        with connections.reporting(self.url):
-            await connections.async_client(self.url).blpop([f"{self.prefix}bell:{process}"], timeout=timeout)
+        await wire.loop_wire(self.url, process).call("BLPOP", f"{self.prefix}bell:{process}", timeout)
         return _collected(await self._arun(keys.COLLECT, [self._now(), *args[1:]]))
 
     def groups_of(self, process: str) -> list[tuple[str, str, int]]:
@@ -152,9 +150,11 @@ class RedisChannelLayer(ChannelLayer):
         connections.require_version(self.url, info)
 
     async def aclose(self) -> None:
+        wire.close_loop_wires(self.url)
         await connections.close_async(self.url)
 
     def close(self) -> None:
+        wire.close_thread_wire(self.url)
         connections.close_sync(self.url)
 
     # How calls become scripts
@@ -164,12 +164,10 @@ class RedisChannelLayer(ChannelLayer):
         return connections.sync_client(self.url)
 
     def _run(self, script: Any, args: list[Any]) -> Any:
-        with connections.reporting(self.url):
-            return script(self._client, [self.prefix], args)
+        return wire.thread_wire(self.url).run(script, self.prefix, args)
 
     async def _arun(self, script: Any, args: list[Any]) -> Any:
-        with connections.reporting(self.url):
-            return await script.run(connections.async_client(self.url), [self.prefix], args)
+        return await wire.loop_wire(self.url).run(script, self.prefix, args)
 
     def _now(self) -> int | str:
         return "" if self.clock is None else self._ms(self.clock())

@@ -29,11 +29,11 @@ local BELL_MS = 30000
 local PUSH_AT_ONCE = 4000
 local MOST_TOKENS = 16
 local prefix, lanes_key, now
-local counts = {}
-local heads = {}
-local queues, boxes = {}, {}
+local counts, heads, queues, boxes
 
+-- What every script begins with. These variables outlive a call: what one that failed left behind is dropped here.
 local function begin(layer_prefix, clock)
+  counts, heads, queues, boxes = {}, {}, {}, {}
   prefix = layer_prefix
   lanes_key = prefix .. 'lanes'
   if clock == '' then

@@ -1,0 +1,229 @@
+"""
+The hot path to Redis: commands without redis-py's client around them.
+
+redis-py opens and authenticates each connection (TLS, ACL users, Sentinel, unix sockets); from then on commands go down
+it directly, because its client and pool cost more than the command itself: 93 µs of CPU against 32 for a thread, 189
+against 44 for an event loop (`docs/decisions/0005-wire.md`). Nothing is repeated: when a connection breaks, what was
+under way on it is unknown and fails with LayerUnavailable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+
+import hiredis
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, ResponseError
+from redis.retry import Retry
+
+from chancelery.deployment import connections
+from chancelery.deployment.scripts import Script, is_loaded, is_unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_thread_wires: dict[str, ThreadWire] = {}
+_loop_wires: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], LoopWire]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def thread_wire(url: str) -> ThreadWire:
+    """Return this process's wire to *url* for threads."""
+    found = _thread_wires.get(url)
+    return found or _thread_wires.setdefault(url, ThreadWire(url))
+
+
+def loop_wire(url: str, purpose: str = "") -> LoopWire:
+    """Return the running event loop's wire to *url*; those for different purposes do not wait for each other."""
+    wires = _loop_wires.setdefault(asyncio.get_running_loop(), {})
+    found = wires.get((url, purpose))
+    return found or wires.setdefault((url, purpose), LoopWire(url))
+
+
+def close_thread_wire(url: str) -> None:
+    """Close this process's wire to *url* for threads, if there is one."""
+    found = _thread_wires.pop(url, None)
+    if found is not None:
+        found.close()
+
+
+def close_loop_wires(url: str) -> None:
+    """Close the running event loop's wires to *url*."""
+    wires = _loop_wires.get(asyncio.get_running_loop(), {})
+    for key in [key for key in wires if key[0] == url]:
+        wires.pop(key).close()
+
+
+class ThreadWire:
+    """One connection for the calling thread, opened when it is first needed and again after it broke."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._local = threading.local()
+        options = connections.options(url)
+        self._pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+
+    def call(self, *command: Any) -> Any:
+        """Send *command* and return the answer. Raises: LayerUnavailable, ResponseError."""
+        with connections.reporting(self._url):
+            connection = self._connection()
+            try:
+                connection.send_command(*command)
+                return connection.read_response()
+            except ResponseError:
+                raise
+            except BaseException:
+                connection.disconnect()
+                raise
+
+    def run(self, script: Script, key: str, args: Sequence[Any]) -> Any:
+        """Run *script* with one key and return its answer."""
+        return script.run(self.call, [key], args)
+
+    def close(self) -> None:
+        """Close the connections of every thread."""
+        self._pool.disconnect()
+
+    def _connection(self) -> Any:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._pool.make_connection()
+        if not connection.is_connected:
+            connection.connect()
+        return connection
+
+
+class LoopWire(asyncio.Protocol):
+    """
+    One connection for the running event loop. Commands are pipelined: a slow one delays those after it.
+
+    A command that blocks on the server needs a wire of its own.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._transport: asyncio.Transport | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._connecting: asyncio.Lock | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._answered = 0
+        self._reader = _new_reader()
+
+    async def call(self, *command: Any) -> Any:
+        """Send *command* and return the answer. Raises: LayerUnavailable, ResponseError."""
+        if self._transport is None:
+            await self._connect()
+        assert self._transport is not None  # noqa: S101 - for the type checker: _connect sets it or raises
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append(answer)
+        self._transport.write(hiredis.pack_command(command))
+        found = await answer
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def run(self, script: Script, key: str, args: Sequence[Any]) -> Any:
+        """Run *script* with one key and return its answer."""
+        try:
+            return await self.call("FCALL", script.function, 1, key, *args)
+        except ResponseError as error:
+            if not is_unknown(error):
+                raise
+        try:
+            await self.call("FUNCTION", "LOAD", script.library)
+        except ResponseError as error:
+            if not is_loaded(error):
+                raise
+        return await self.call("FCALL", script.function, 1, key, *args)
+
+    def close(self) -> None:
+        """Close the connection; what is under way fails."""
+        if self._transport is not None:
+            self._transport.abort()
+            self._lose(ConnectionError("closed by this process"))
+
+    # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        while (answer := self._reader.gets()) is not False:
+            waiting = self._waiting.popleft()
+            self._answered += 1
+            if not waiting.done():
+                waiting.set_result(answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lose(exc or ConnectionError("the server closed the connection"))
+
+    def _lose(self, error: Exception) -> None:
+        self._transport = None
+        if self._watch is not None:
+            self._watch.cancel()
+        failed = connections.unavailable(self._url, error)
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_exception(failed)
+
+    async def _connect(self) -> None:
+        self._connecting = self._connecting or asyncio.Lock()
+        async with self._connecting:
+            if self._transport is not None:
+                return
+            with connections.reporting(self._url):
+                self._writer = await self._opened()
+            self._transport = cast("asyncio.Transport", self._writer.transport)
+            self._reader = _new_reader()
+            self._transport.set_protocol(self)
+            self._transport.resume_reading()
+            self._answered = -1
+            self._look()
+
+    async def _opened(self) -> asyncio.StreamWriter:
+        pool = redis.asyncio.ConnectionPool.from_url(
+            self._url, retry=AsyncRetry(NoBackoff(), 0), protocol=2, **connections.options(self._url)
+        )
+        connection: Any = pool.make_connection()
+        await connection.connect()
+        # redis-py has no public way to hand a connection over. The connection object must neither close nor read what is
+        # ours now; the writer is kept, since it closes its transport when it is collected.
+        writer: asyncio.StreamWriter = connection._writer  # noqa: SLF001
+        connection._reader = connection._writer = None  # noqa: SLF001
+        return writer
+
+    def _look(self) -> None:
+        """Give up on a connection on which nothing was answered for a whole socket timeout."""
+        if self._transport is None:
+            return
+        if self._waiting and self._answered == 0:
+            self._transport.abort()
+            self._lose(TimeoutError(f"no answer for {connections.SOCKET_TIMEOUT_SECONDS} seconds"))
+            return
+        self._answered = 0
+        self._watch = asyncio.get_running_loop().call_later(connections.SOCKET_TIMEOUT_SECONDS, self._look)
+
+
+def _new_reader() -> Any:
+    return hiredis.Reader(replyError=_reply_error)
+
+
+def _reply_error(text: str) -> Exception:
+    return BusyLoadingError(text) if text.startswith("LOADING") else ResponseError(text)
+
+
+def _forget() -> None:
+    _thread_wires.clear()
+    _loop_wires.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
