@@ -1,0 +1,5 @@
+"""The same site on Chancelery."""
+
+from chancelery_app.celery import app as celery_app
+
+__all__ = ["celery_app"]

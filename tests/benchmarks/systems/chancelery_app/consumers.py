@@ -1,0 +1,34 @@
+"""Plain synchronous consumers, run by the worker."""
+
+from celery import chord
+
+from chancelery import Group
+from chancelery.tasks import escalate
+from chancelery_app.tasks import answer, merge, part
+
+EVERYBODY = "everybody"
+
+
+def accept(message):
+    """Returning accepts."""
+
+
+def echo(message):
+    message.reply_channel.send({"text": message["text"]})
+
+
+def join(message):
+    Group(EVERYBODY).add(message.reply_channel)
+
+
+def broadcast(message):
+    Group(EVERYBODY).send({"text": message["text"]})
+
+
+def ask(message):
+    answer.escalate(message, int(message["text"]))
+
+
+def ask_chord(message):
+    value = int(message["text"])
+    escalate(message, chord([part.s(value, place) for place in range(10)], merge.s()))

@@ -1,0 +1,13 @@
+"""Which consumer answers which path."""
+
+from chancelery import route
+from chancelery_app.consumers import accept, ask, ask_chord, broadcast, echo, join
+
+channel_routing = [
+    route("websocket.connect", join, path=r"^/member/$"),
+    route("websocket.connect", accept),
+    route("websocket.receive", echo, path=r"^/echo/$"),
+    route("websocket.receive", broadcast, path=r"^/send/$"),
+    route("websocket.receive", ask, path=r"^/task/$"),
+    route("websocket.receive", ask_chord, path=r"^/chord/$"),
+]
