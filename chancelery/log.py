@@ -33,5 +33,6 @@ class Burst:
             return
         self._said[key] = now
         held = self._held.pop(key, 0)
-        suffix = f" ({held} more since the last line)" if held else ""
-        self._logger.log(self._level, message + suffix, *args)
+        if held:
+            message, args = f"{message} (%d more since the last line)", (*args, held)
+        self._logger.log(self._level, message, *args)

@@ -24,7 +24,7 @@ def require_channel(name: object) -> str:
 
 
 def require_receivable(name: object) -> str:
-    """Return *name* if it can be received from: a channel without a local `!` part, or `process!`. Raises: TypeError."""
+    """Return *name* if it can be received from: one without a local `!` part, or `process!`. Raises: TypeError."""
     if isinstance(name, str) and len(name) <= MAX_LENGTH:
         if _PROCESS.fullmatch(name):
             return name

@@ -45,7 +45,7 @@ _async: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, redis.asy
 
 
 def sync_client(url: str) -> redis.Redis:
-    """Return this process's client for *url*; threads share it, each with a connection of its own while it needs one."""
+    """Return this process's client for *url*; threads share it, each with a connection of its own for a while."""
     client = _sync.get(url)
     if client is None:
         pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **options(url))
@@ -86,8 +86,8 @@ def without_password(url: str) -> str:
 def unavailable(url: str, error: BaseException) -> LayerUnavailable:
     """Return the error that says which server did not answer, and what to do."""
     return LayerUnavailable(
-        f"Redis at {without_password(url)} does not answer ({type(error).__name__}: {error}): start it, or set REDIS_URL "
-        f"to where it is"
+        f"Redis at {without_password(url)} does not answer ({type(error).__name__}: {error}): start it, or set "
+        f"REDIS_URL to where it is"
     )
 
 

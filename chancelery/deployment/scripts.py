@@ -1,10 +1,10 @@
 """
 Lua scripts, loaded from files beside the code that calls them, as functions of the server.
 
-Each script becomes a library with one function (`FUNCTION LOAD`), named after its content: processes of two versions of
-this package each find their own. Against EVALSHA it saves setting up what the scripts share at every call, about 12 µs of
-the server's time. A server that does not know the function (a new one, or one that lost its data) is given it and called
-again, which is safe: it answers before anything ran.
+Each script becomes a library with one function (`FUNCTION LOAD`), named after its content: processes of two versions
+of this package each find their own. Against EVALSHA it saves setting up what the scripts share at every call, about
+12 µs of the server's time. A server that does not know the function (a new one, or one that lost its data) is given it
+and called again, which is safe: it answers before anything ran.
 """
 
 from __future__ import annotations
@@ -70,6 +70,6 @@ def is_loaded(error: ResponseError) -> bool:
 
 @functools.cache
 def load(*parts: tuple[str, str]) -> Script:
-    """Return the script made of *parts*, each (package, file name): the last is the body, those before it are shared."""
+    """Return the script made of *parts*, each (package, file name): the last is the body, the others are shared."""
     *shared, body = (resources.files(package).joinpath(name).read_text("utf-8") for package, name in parts)
     return Script("\n".join(shared), body)

@@ -155,6 +155,7 @@ class LoopWire(asyncio.Protocol):
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
+        """Hand answers to those who wait for them, in order."""
         self._reader.feed(data)
         while (answer := self._reader.gets()) is not False:
             waiting = self._waiting.popleft()
@@ -163,6 +164,7 @@ class LoopWire(asyncio.Protocol):
                 waiting.set_result(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Fail whatever was under way; the next call opens a new connection."""
         self._lose(exc or ConnectionError("the server closed the connection"))
 
     def _lose(self, error: Exception) -> None:
@@ -193,10 +195,10 @@ class LoopWire(asyncio.Protocol):
         pool = redis.asyncio.ConnectionPool.from_url(
             self._url, retry=AsyncRetry(NoBackoff(), 0), protocol=2, **connections.options(self._url)
         )
-        connection: Any = pool.make_connection()
+        connection: Any = pool.make_connection()  # type: ignore[no-untyped-call]
         await connection.connect()
-        # redis-py has no public way to hand a connection over. The connection object must neither close nor read what is
-        # ours now; the writer is kept, since it closes its transport when it is collected.
+        # redis-py has no public way to hand a connection over. The connection object must neither close nor read what
+        # is ours now; the writer is kept, since it closes its transport when it is collected.
         writer: asyncio.StreamWriter = connection._writer  # noqa: SLF001
         connection._reader = connection._writer = None  # noqa: SLF001
         return writer

@@ -4,8 +4,8 @@ What a channel layer promises, to Channels 1's callers and to the worker and gat
 `chancelery.layers.memory` and `chancelery.layers.redis` implement it; `tests/contracts` holds every implementation to
 it and can be imported by others. Semantics are those of the ASGI 1 draft's channel layer; what is added:
 
-*   **Lanes.** A message may be sent in a lane (a process-local reply channel's name). Of one lane, one message is out at
-    a time: the next becomes available when the one before it is finished, however many workers there are.
+*   **Lanes.** A message may be sent in a lane (a process-local reply channel's name). Of one lane, one message is out
+    at a time: the next becomes available when the one before it is finished, however many workers there are.
 *   **Leases.** `fetch` moves messages into a lease; `finish` takes them out. What a lease holds when it runs out is not
     lost in silence: `reap` ends it.
 *   **Mail.** Messages to process-local channels, and to groups that have some, lie in one first-in-first-out list per
@@ -18,6 +18,7 @@ milliseconds is by the clock of the layer's server.
 from __future__ import annotations
 
 import fnmatch
+import random
 import re
 from abc import ABC, abstractmethod
 from collections import deque
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from chancelery.trail import Trail
     from chancelery.types import Content
 
-__all__ = ["ChannelLayer", "Delivery", "Fetched", "Finished", "Refusal", "Reaped", "Send"]
+__all__ = ["ChannelLayer", "Delivery", "Fetched", "Finished", "Reaped", "Refusal", "Send"]
 
 CapacityPatterns = Mapping["str | re.Pattern[str]", int]
 
@@ -234,8 +235,8 @@ class ChannelLayer(ABC):
         """
         Finish *finished* and hand out up to *limit* messages of *channels* under *lease*, in one go. Renews the lease.
 
-        Sends of a finished delivery are stored only if the lease still holds it: a repeated call after a lost answer, or
-        a worker that was thought dead, stores nothing twice. Raises: LayerUnavailable; call `recover`, then repeat.
+        Sends of a finished delivery are stored only if the lease still holds it: a repeated call after a lost answer,
+        or a worker that was thought dead, stores nothing twice. Raises: LayerUnavailable; call `recover`, then repeat.
         """
 
     def finish(self, finished: Sequence[Finished], lease: str) -> list[Refusal]:
@@ -278,7 +279,7 @@ class ChannelLayer(ABC):
         """
 
     @abstractmethod
-    async def acollect(self, process: str, position: int, limit: int, timeout: float) -> Collected:
+    async def acollect(self, process: str, position: int, limit: int, timeout: float) -> Collected:  # noqa: ASYNC109 - the server waits
         """`collect`, for an event loop; when there is nothing, waits for *timeout* seconds first."""
 
     @abstractmethod
@@ -346,12 +347,15 @@ class ChannelLayer(ABC):
                 if waiting:
                     return waiting.popleft()
         queues = [channel for channel in channels if not channel.endswith("!")]
+        random.shuffle(queues)  # so that a busy channel does not starve the others
         return self._pop(queues) if queues else None
 
     def _mail(self, process: str) -> deque[tuple[str, Content]]:
         mailbox, waiting = self._mailboxes.setdefault(process, (Mailbox(process), deque()))
         if not waiting:
             collected = self.collect(process, mailbox.position, 100)
+            if collected.lost:  # before it is taken: what came since then is for today's members
+                mailbox.reload(self.groups_of(process))
             inbound: list[Inbound] = mailbox.take(collected)
             if mailbox.stale:
                 mailbox.reload(self.groups_of(process))

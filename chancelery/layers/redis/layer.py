@@ -1,8 +1,8 @@
 """
 `RedisChannelLayer`: translates the layer's contract into script calls and their answers back.
 
-The scripts hold the logic (`scripts/`, with every key described in `common.lua`); this module holds none of it. Does not
-import redis-py: connections come from `chancelery.deployment`.
+The scripts hold the logic (`scripts/`, with every key described in `common.lua`); this module holds none of it. Does
+not import redis-py: connections come from `chancelery.deployment`.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class RedisChannelLayer(ChannelLayer):
     def collect(self, process: str, position: int, limit: int) -> Collected:
         return _collected(self._run(keys.COLLECT, [self._now(), process, position, limit]))
 
-    async def acollect(self, process: str, position: int, limit: int, timeout: float) -> Collected:
+    async def acollect(self, process: str, position: int, limit: int, timeout: float) -> Collected:  # noqa: ASYNC109
         args = [self._now(), process, position, limit]
         collected = _collected(await self._arun(keys.COLLECT, args))
         if collected.entries or collected.lost or collected.position != position:
@@ -192,13 +192,18 @@ class RedisChannelLayer(ChannelLayer):
             self._ms(limits.expiry),
             limits.lane_capacity,
             limits.process_capacity,
-            limits.capacity,
             finished,
         ]
 
     def _add_sends(self, args: list[Any], sends: Sequence[Send]) -> None:
         for address, body, lane, to_group in sends:
-            args += ("g", address, "", 0, body) if to_group else ("c", address, lane, self.capacity_of(address), body)
+            if to_group:
+                args += ("g", names.require_group(address), "", 0, body)
+            else:
+                names.require_channel(address)
+                if lane:
+                    names.require_channel(lane)
+                args += ("c", address, lane, self.capacity_of(address), body)
 
     def _refused(self, sends: Sequence[Send], numbers: Iterable[int]) -> list[Refusal]:
         return [Refusal(sends[number - 1], self.full(sends[number - 1])) for number in numbers]
@@ -222,7 +227,10 @@ class RedisChannelLayer(ChannelLayer):
         self._run(keys.MEMBERSHIP, self._membership_args(changes))
 
     def _membership_args(self, changes: Sequence[tuple[str, str, str]]) -> list[Any]:
-        return [self._now(), self._ms(self.limits.group_expiry), *itertools.chain.from_iterable(changes)]
+        args = [self._now(), self._ms(self.limits.group_expiry), self.limits.process_capacity]
+        for operation, group, channel in changes:
+            args += (operation, group, channel, self.capacity_of(channel))
+        return args
 
     def _pop(self, channels: Sequence[str]) -> tuple[str, Content] | None:
         lease = self.open_lease()

@@ -11,7 +11,9 @@ local known = redis.call('GET', position_key)
 local base = tonumber(known or 0)
 local lost = 0
 
-if position < base or position > base + redis.call('LLEN', box) or (position > 0 and not known) then
+if position > 0 and known and position < base then
+  position = base -- what lay between has expired and made room
+elseif position < base or position > base + redis.call('LLEN', box) or (position > 0 and not known) then
   lost = 1
 elseif position > base then
   redis.call('LTRIM', box, position - base, -1)

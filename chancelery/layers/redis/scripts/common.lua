@@ -11,7 +11,8 @@
 --   control:<process>          string  the number of the last control message
 --   group:<group>              zset    member -> when its membership expires (the truth)
 --   group-processes:<group>    hash    process -> number of its members
---   group-direct:<group>       set     members that are not process-local
+--   group-direct:<group>       hash    member that is not process-local -> its capacity
+--   process-capacities         hash    process -> how much mail it may have, where that is not the usual
 --   process-groups:<process>   set     groups in which the process has members
 --   bell:<channel or process>  list    tokens on which readers block; never messages
 --   channels                   set     ordinary channels that were ever used
@@ -212,10 +213,26 @@ local function send_to_queue(queue, lane, body, ttl, capacity, lane_capacity)
   return true
 end
 
+-- What was not read in time takes no room; the reader's position counts from the list's new beginning.
+local function drop_expired_mail(box)
+  local head = redis.call('LINDEX', box.key, 0)
+  while head and string.byte(head, 1) == 0x96 and deadline_of(head) <= now do
+    redis.call('LPOP', box.key)
+    redis.call('INCR', prefix .. 'position:' .. box.name)
+    redis.call('PEXPIRE', prefix .. 'position:' .. box.name, BACKSTOP_MS)
+    box.length = box.length - 1
+    count('dropped:expired')
+    head = redis.call('LINDEX', box.key, 0)
+  end
+end
+
 local function send_to_process(process, envelope, capacity)
   local box = list_of(boxes, 'box:', process)
   if not has_length_below(box, capacity) then
-    return false
+    drop_expired_mail(box)
+    if not has_length_below(box, capacity) then
+      return false
+    end
   end
   box[#box + 1] = envelope
   return true
@@ -250,7 +267,7 @@ local function remove_member(group, channel)
   end
   local process = process_of(channel)
   if not process then
-    redis.call('SREM', prefix .. 'group-direct:' .. group, channel)
+    redis.call('HDEL', prefix .. 'group-direct:' .. group, channel)
   elseif redis.call('HINCRBY', prefix .. 'group-processes:' .. group, process, -1) <= 0 then
     redis.call('HDEL', prefix .. 'group-processes:' .. group, process)
     redis.call('SREM', prefix .. 'process-groups:' .. process, group)
@@ -265,17 +282,21 @@ local function drop_expired_members(group)
 end
 
 -- Sends to every member: once per process that has some, and once per other channel.
-local function send_to_group(group, body, ttl, process_capacity, capacity)
+local function send_to_group(group, body, ttl, process_capacity)
   drop_expired_members(group)
   count('messages_count')
   local envelope = seal(group, body, ttl)
-  for _, process in ipairs(redis.call('HKEYS', prefix .. 'group-processes:' .. group)) do
-    if not send_to_process(process, envelope, process_capacity) then
+  local processes = redis.call('HKEYS', prefix .. 'group-processes:' .. group)
+  local special = #processes > 0 and redis.call('EXISTS', prefix .. 'process-capacities') == 1
+  for _, process in ipairs(processes) do
+    local capacity = special and redis.call('HGET', prefix .. 'process-capacities', process)
+    if not send_to_process(process, envelope, tonumber(capacity or process_capacity)) then
       count('dropped:group_full')
     end
   end
-  for _, channel in ipairs(redis.call('SMEMBERS', prefix .. 'group-direct:' .. group)) do
-    if not send_to_channel(channel, '', body, ttl, capacity, 0) then
+  local direct = redis.call('HGETALL', prefix .. 'group-direct:' .. group)
+  for index = 1, #direct, 2 do
+    if not send_to_channel(direct[index], '', body, ttl, tonumber(direct[index + 1]), 0) then
       count('dropped:group_full')
     end
   end

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  the layer's prefix
 -- ARGV     clock ("" for the server's), lease ("" for none), milliseconds that a lease lasts,
---          milliseconds that a message lives, lane capacity, process capacity, capacity of an ordinary group member,
+--          milliseconds that a message lives, lane capacity, process capacity,
 --          number of finished deliveries, and for each
 --              its id in the lease ("" for sends that belong to none), its lane, number of sends, and for each
 --                  "g" for a group or "c", address, lane, capacity, body
@@ -11,12 +11,12 @@
 
 begin(KEYS[1], ARGV[1])
 local lease, lease_ms, ttl = ARGV[2], ARGV[3], tonumber(ARGV[4])
-local lane_capacity, process_capacity, capacity = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local lane_capacity, process_capacity = tonumber(ARGV[5]), tonumber(ARGV[6])
 local lease_key = prefix .. 'lease:' .. lease
-local at = 9
+local at = 8
 local refused, sent = {}, 0
 
-for _ = 1, tonumber(ARGV[8]) do
+for _ = 1, tonumber(ARGV[7]) do
   local id, held_lane, sends = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
   -- A lease that no longer holds the delivery was reaped, or this is a repetition: its sends are not stored again.
@@ -25,7 +25,7 @@ for _ = 1, tonumber(ARGV[8]) do
     sent = sent + 1
     if valid then
       if ARGV[at] == 'g' then
-        send_to_group(ARGV[at + 1], ARGV[at + 4], ttl, process_capacity, capacity)
+        send_to_group(ARGV[at + 1], ARGV[at + 4], ttl, process_capacity)
       elseif not send_to_channel(ARGV[at + 1], ARGV[at + 2], ARGV[at + 4], ttl, tonumber(ARGV[at + 3]), lane_capacity) then
         refused[#refused + 1] = sent
       end

@@ -1,0 +1,132 @@
+"""
+The way from the layer to sockets: the one reader of this process's mail.
+
+Knows the layer's mailbox and who is there to be handed mail; nothing of protocols. What a message means is read once
+and shared by all that it goes to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Protocol, TypeVar, cast
+
+from chancelery import trail
+from chancelery.gateway.protocols import BadReply
+from chancelery.layers.base import ChannelLayer
+from chancelery.layers.mailbox import Inbound, Mailbox
+from chancelery.log import Burst, room
+from chancelery.types import Content
+
+_LIMIT: Final = 512
+_BLOCK_SECONDS: Final = 5.0
+_DELIVERIES_PER_TICK: Final = 128
+
+Meaning = TypeVar("Meaning")
+Membership = tuple[str, str]
+
+
+class Letter:
+    """One message for some of this process's connections."""
+
+    __slots__ = ("_complaints", "_meaning", "_read_by", "inbound")
+
+    def __init__(self, inbound: Inbound, complaints: Burst) -> None:
+        self.inbound = inbound
+        self._complaints = complaints
+        self._read_by: object = None
+        self._meaning: object = None
+
+    @property
+    def from_group(self) -> bool:
+        """Whether it was sent to a group rather than to the one connection."""
+        return bool(self.inbound.group)
+
+    def read(self, reader: Callable[[Content], Meaning]) -> Meaning | None:
+        """Return what *reader* makes of the content, or None, and an error log, when that is nothing."""
+        if self._read_by is not reader:
+            self._read_by = reader
+            try:
+                self._meaning = reader(self.inbound.content)
+            except BadReply as error:
+                self._meaning = None
+                self.complain(error)
+        return cast("Meaning | None", self._meaning)
+
+    def complain(self, error: BadReply) -> None:
+        """Log that this message is dropped, and where it came from."""
+        to = self.inbound.group or self.inbound.channels[0]
+        way = trail.describe(self.inbound.trail)
+        self._complaints.say(str(error), "dropped a reply to %s: %s. It came by %s", to, error, way)
+
+
+class Recipient(Protocol):
+    """Whoever has a reply channel of this process."""
+
+    def take(self, letter: Letter) -> None:
+        """Do what *letter* says. Must not raise, nor wait."""
+
+
+class Replies:
+    """Reads *process*'s mail and hands it to *recipients*. `step`, repeated, does the work."""
+
+    def __init__(
+        self,
+        layer: ChannelLayer,
+        process: str,
+        recipients: Mapping[str, Recipient],
+        discard: Callable[[Iterable[Membership]], None],
+    ) -> None:
+        """discard: ends memberships of channels that are no longer here."""
+        self._layer = layer
+        self._process = process
+        self._recipients = recipients
+        self._discard = discard
+        self._mailbox = Mailbox(process, knows=recipients.__contains__)
+        self._to_register: set[Membership] = set()
+        self._complaints = Burst(room("gateway"), logging.ERROR)
+
+    def forget(self, channel: str) -> list[Membership]:
+        """Drop what is known of a channel that has closed, and return its memberships, for the layer to end."""
+        return self._mailbox.forget(channel)
+
+    async def step(self) -> None:
+        """Collect mail, waiting for it if there is none, and hand it out. Raises: LayerUnavailable."""
+        if self._mailbox.stale:
+            await self._reload()
+        collected = await self._layer.acollect(self._process, self._mailbox.position, _LIMIT, _BLOCK_SECONDS)
+        if collected.lost:
+            self._to_register.update(self._mailbox.memberships())
+        inbound = self._mailbox.take(collected)
+        if self._mailbox.strays:
+            strays, self._mailbox.strays = self._mailbox.strays, []
+            self._discard(strays)
+        await self._hand_out(inbound)
+
+    async def _hand_out(self, inbound: list[Inbound]) -> None:
+        handed_out = 0
+        for item in inbound:
+            letter = Letter(item, self._complaints)
+            for channel in item.channels:
+                recipient = self._recipients.get(channel)
+                if recipient is not None:
+                    recipient.take(letter)
+                handed_out += 1
+                if handed_out % _DELIVERIES_PER_TICK == 0:
+                    await asyncio.sleep(0)  # a large group must not keep frames and pings waiting
+
+    async def _reload(self) -> None:
+        """Read the memberships anew; those that the server has lost are registered again."""
+        found = await self._layer.agroups_of(self._process)
+        missing = self._to_register - {(group, channel) for group, channel, _ in found}
+        alive = [(group, channel) for group, channel in missing if channel in self._recipients]
+        if alive:
+            await asyncio.to_thread(self._register, alive)
+            found = await self._layer.agroups_of(self._process)
+        self._to_register.clear()
+        self._mailbox.reload(found)
+
+    def _register(self, memberships: list[Membership]) -> None:
+        for group, channel in memberships:
+            self._layer.group_add(group, channel)

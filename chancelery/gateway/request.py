@@ -1,0 +1,178 @@
+"""
+One HTTP request over the layer: the request as one message, its response in one or more.
+
+What they mean is `protocols.http`'s. Request bodies are bounded by settings; streaming uploads are not here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from chancelery import conf, trail
+from chancelery.exceptions import MessageTooLarge
+from chancelery.gateway.outgoing import Outgoing
+from chancelery.gateway.protocols import Action, BadReply, Receive, Scope
+from chancelery.gateway.protocols import http as protocol
+from chancelery.layers.base import Send
+from chancelery.types import Content
+
+if TYPE_CHECKING:
+    from chancelery.gateway.posting import Posted
+    from chancelery.gateway.process import GatewayProcess
+    from chancelery.gateway.replies import Letter
+    from chancelery.gateway.servers import ServerDoor
+
+
+class Request:
+    """An HTTP request. `run` is its ASGI application; `take`, `retire` and `dismiss` are called from elsewhere."""
+
+    __slots__ = (
+        "_heard_at",
+        "_leaving",
+        "_outgoing",
+        "_over",
+        "_posted",
+        "_process",
+        "_started",
+        "asked_at",
+        "path",
+        "reply_channel",
+    )
+
+    def __init__(self, process: GatewayProcess, scope: Scope, door: ServerDoor) -> None:
+        self.reply_channel = process.new_reply_channel()
+        self.path: str = scope["path"]
+        self.asked_at = 0.0  # a drain gives every request all its time anyway
+        self._process = process
+        self._outgoing = Outgoing(door)
+        self._started = False
+        self._posted: Posted | None = None
+        self._over: asyncio.Future[None] = process.loop.create_future()
+        self._leaving: asyncio.Future[None] | None = None
+        self._heard_at = process.loop.time()
+
+    async def run(self, scope: Scope, receive: Receive) -> None:
+        """Serve the request until its response is out or its client has left."""
+        if self._process.draining:
+            self._fail(503)
+        else:
+            body = await _read_body(receive, conf.current().max_body_bytes)
+            if body is None:
+                return
+            if isinstance(body, int):
+                self._fail(body)
+            else:
+                await self._ask(scope, body, receive)
+        await self._outgoing.settled()
+
+    async def _ask(self, scope: Scope, body: bytes, receive: Receive) -> None:
+        with trail.following((), "gateway"):
+            self._process.join(self)
+            self._leaving = asyncio.ensure_future(_client_leaves(receive))
+            try:
+                self._post(protocol.request_message(scope, self.reply_channel, body))
+                await self._process.outlast_cancellation(self._answered)
+            finally:
+                self._leaving.cancel()
+                self._process.leave(self, None if self._over.done() else self._disconnect())
+
+    def _post(self, content: Content) -> None:
+        try:
+            send = Send(protocol.REQUEST, self._process.layer.pack(content, trail.onward(protocol.REQUEST)))
+        except MessageTooLarge:
+            self._fail(413)
+        else:
+            self._posted = self._process.post(send)
+
+    async def _answered(self) -> None:
+        """Return when the response is out or the client has left. May be interrupted, and begun again."""
+        if self._posted is not None:
+            error = await self._process.insist(self._posted)
+            self._posted = None
+            if error is not None:
+                self._process.complaints.say("refused", "answered a request for %r with 503: %s", self.path, error)
+                self._fail(503)
+        while not self._is_over():
+            patience = self._heard_at + conf.current().http_timeout - self._process.loop.time()
+            if patience <= 0:
+                self._time_out()
+            elif self._leaving is not None:
+                await asyncio.wait({self._over, self._leaving}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+
+    def _is_over(self) -> bool:
+        return self._over.done() or (self._leaving is not None and self._leaving.done())
+
+    def _time_out(self) -> None:
+        """Nothing at all came for a while: say so, and end a response that has begun so that its client notices."""
+        self._process.complaints.say(
+            "timeout",
+            "no response to a request for %r within %g seconds; do workers run, and is http.request routed?",
+            self.path,
+            conf.current().http_timeout,
+        )
+        self.dismiss()
+
+    def _disconnect(self) -> Send:
+        content = protocol.disconnect_message(self.reply_channel, self.path)
+        return Send(protocol.DISCONNECT, self._process.layer.pack(content, trail.onward(protocol.DISCONNECT)))
+
+    # Called by the reader of replies and when the process drains
+
+    def take(self, letter: Letter) -> None:
+        """Send on what *letter* has of the response."""
+        response = letter.read(protocol.read_response)
+        if response is None or self._over.done():
+            return
+        try:
+            actions = protocol.answer(response, started=self._started)
+        except BadReply as error:
+            letter.complain(error)
+            return
+        self._send(actions, last=not response.more)
+
+    def retire(self) -> None:
+        """See `Guest`. A request is not cut short: it has until the end of the drain."""
+
+    def dismiss(self) -> None:
+        """See `Guest`."""
+        if self._over.done():
+            return
+        if self._started:
+            self._outgoing.abort()
+            self._over.set_result(None)
+        else:
+            self._fail(503)
+
+    def _fail(self, status: int) -> None:
+        if not self._started:
+            self._send(protocol.error(status), last=True)
+
+    def _send(self, actions: tuple[Action, ...], *, last: bool) -> None:
+        self._started = True
+        self._heard_at = self._process.loop.time()
+        for action in actions:
+            self._outgoing.send(action)
+        if last:
+            self._over.set_result(None)
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes | int | None:
+    """Return the body, the status to refuse it with, or None when the client left."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        event = await receive()
+        if event["type"] != protocol.REQUEST:
+            return None
+        chunks.append(event.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            return 413
+        if not event.get("more_body", False):
+            return b"".join(chunks)
+
+
+async def _client_leaves(receive: Receive) -> None:
+    while (await receive())["type"] != protocol.DISCONNECT:
+        pass

@@ -1,0 +1,265 @@
+"""
+The door to daphne, and the only place that touches the insides of daphne, Twisted and autobahn.
+
+Mends what daphne's ASGI side leaves out: start and stop of the application, close codes such as 1012, empty frames,
+backpressure both ways, an answer to oversized frames. Each feature is tested for when the server starts, never by
+version; without it the plain ASGI door is used, and one warning says what is lost. Source: daphne 4.2, autobahn 26,
+Twisted 26.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from django.core.exceptions import ImproperlyConfigured
+
+from chancelery.exceptions import ChanceleryError
+from chancelery.gateway.protocols import Action, Receive, Scope, SendEvent
+from chancelery.gateway.protocols.websocket import Close, Deny, Frame
+from chancelery.gateway.servers.asgi import AsgiDoor
+from chancelery.log import room
+
+_logger = room("gateway")
+
+_PAUSE_ABOVE: Final = 16
+_RESUME_BELOW: Final = 4
+_CLOSING_SECONDS: Final = 5
+_BEFORE_DAPHNE_GIVES_UP: Final = 0.1
+
+_NEEDED: Final = ("sendCloseFrame", "sendPreparedMessage", "dropConnection", "STATE_CONNECTING", "STATE_OPEN")
+LOST_WITHOUT: Final = (
+    "empty frames, bounds for slow clients and for floods, and close codes such as 1012 (clients see 4012)"
+)
+
+
+class Served(Protocol):
+    """What daphne starts and stops: the gateway."""
+
+    async def startup(self) -> None:
+        """Raises: ChanceleryError, ImproperlyConfigured, which say why this process cannot serve."""
+
+    async def drain(self) -> None:
+        """Close every connection, in bounded time."""
+
+
+class WebsocketDoor(AsgiDoor):
+    """See `ServerDoor`: a websocket of daphne's, through its protocol object as well as through `send`."""
+
+    __slots__ = ("_backlog", "_held", "_paused", "_protocol")
+
+    def __init__(self, scope: Scope, receive: Receive, send: SendEvent, protocol: Any) -> None:
+        super().__init__(scope, send)
+        self._protocol = protocol
+        self._backlog: Callable[[], int] = getattr(getattr(receive, "__self__", None), "qsize", int)
+        self._held = False
+        self._paused = False
+        self.scheme = _scheme(protocol)
+        self.patience = _patience(protocol)
+        _civilise(protocol)
+
+    def emit(self, action: Action) -> Awaitable[None] | None:
+        """See `ServerDoor`."""
+        protocol = self._protocol
+        if type(action) is Frame:
+            if protocol.state == protocol.STATE_OPEN:
+                self._write(action.prepared or _prepare(protocol, action))
+            return None
+        if isinstance(action, Close):
+            protocol.sendCloseFrame(action.code)
+            return None
+        if isinstance(action, Deny) and _deny(protocol, action.status):
+            return None
+        return super().emit(action)
+
+    def buffered(self) -> int:
+        """See `ServerDoor`."""
+        return _buffered(self._protocol.transport)
+
+    def regulate(self) -> None:
+        """See `ServerDoor`. daphne's queue of frames has no bound."""
+        backlog = self._backlog()
+        if self._paused:
+            self._pause(self._held or backlog >= _RESUME_BELOW)
+        elif backlog > _PAUSE_ABOVE:
+            self._pause(True)  # noqa: FBT003 - a switch
+
+    def hold(self, held: bool) -> None:  # noqa: FBT001 - as the protocol
+        """See `ServerDoor`."""
+        self._held = held
+        self._pause(held)
+
+    def abort(self) -> None:
+        """See `ServerDoor`."""
+        self._protocol.dropConnection(abort=True)
+
+    def _write(self, prepared: Any) -> None:
+        """
+        Write a frame that is framed already: the same bytes go to every socket.
+
+        autobahn's own way does the same, but words two coloured lines for its debug log each time, logged or not, which
+        costs as much as the write.
+        """
+        protocol = self._protocol
+        framed = getattr(prepared, "payloadHybi", None)
+        if framed is None or getattr(protocol, "_perMessageCompress", True) or getattr(protocol, "send_queue", True):
+            protocol.sendPreparedMessage(prepared)
+        else:
+            protocol.transport.write(framed)
+
+    def _pause(self, paused: bool) -> None:  # noqa: FBT001 - a switch
+        transport = self._protocol.transport
+        if paused != self._paused and transport is not None and hasattr(transport, "pauseProducing"):
+            self._paused = paused
+            if paused:
+                transport.pauseProducing()
+            else:
+                transport.resumeProducing()
+
+
+class RequestDoor(AsgiDoor):
+    """See `ServerDoor`: an HTTP request of daphne's, which does not end when the application returns."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, scope: Scope, send: SendEvent, request: Any) -> None:
+        super().__init__(scope, send)
+        self._request = request
+
+    def abort(self) -> None:
+        """See `ServerDoor`."""
+        self._request.loseConnection()
+
+
+def open_door(scope: Scope, receive: Receive, send: SendEvent) -> AsgiDoor | None:
+    """Return the door to the protocol object behind *send*, or None where there is none of daphne's."""
+    protocol = send.args[0] if isinstance(send, functools.partial) and len(send.args) == 1 else None
+    if protocol is None or "daphne.server" not in sys.modules:
+        return None
+    if scope["type"] == "http":
+        return RequestDoor(scope, send, protocol) if hasattr(protocol, "loseConnection") else None
+    return None if missing_features(protocol) else WebsocketDoor(scope, receive, send, protocol)
+
+
+def missing_features(protocol: object) -> list[str]:
+    """Return what websocket protocols like *protocol*, an object or class of daphne's, lack for the door."""
+    return [name for name in _NEEDED if not hasattr(protocol, name)]
+
+
+def is_serving() -> bool:
+    """Tell whether it is daphne that serves in this process."""
+    reactor = _reactor()
+    return reactor is not None and bool(reactor.running)
+
+
+def attach(gateway: Served) -> None:
+    """
+    Have *gateway* started and drained by daphne, if it is daphne that imports the application.
+
+    Does nothing once the reactor runs. The trigger comes before daphne's own, which cancels every application: those
+    of the gateway go on until it has drained.
+    """
+    reactor = _reactor()
+    if reactor is not None and not reactor.running:
+        life = _Life(gateway, reactor)
+        reactor.callWhenRunning(reactor.callLater, 0, life.begin)
+        reactor.addSystemEventTrigger("before", "shutdown", life.end)
+
+
+class _Life:
+    """A gateway's start and end under daphne, which does not know ASGI's lifespan."""
+
+    def __init__(self, gateway: Served, reactor: Any) -> None:
+        self._gateway = gateway
+        self._reactor = reactor
+        self._starting: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        missing = missing_features(sys.modules["daphne.ws_protocol"].WebSocketProtocol)
+        if missing:
+            _logger.warning("this daphne has no %s, so these are lost: %s", ", ".join(missing), LOST_WITHOUT)
+        self._starting = asyncio.get_running_loop().create_task(self._gateway.startup())
+        self._starting.add_done_callback(self._begun)
+
+    def _begun(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        if not isinstance(error, ChanceleryError | ImproperlyConfigured):
+            _logger.error("fault while the gateway started", exc_info=error)
+        sys.stderr.write(f"chancelery: not serving: {error}\n")
+        sys.stderr.flush()
+        # daphne exits with 0 however its reactor is stopped; this leaves its event loop, and so main, with 1
+        raise SystemExit(1)
+
+    def end(self) -> Any:
+        from twisted.internet.defer import Deferred  # noqa: PLC0415 - only there under daphne
+
+        for reader in self._reactor.getReaders():
+            if hasattr(reader, "stopListening"):
+                reader.stopListening()
+        return Deferred.fromFuture(asyncio.ensure_future(self._gateway.drain()))
+
+
+def _reactor() -> Any:
+    if "daphne.server" not in sys.modules:
+        return None
+    return sys.modules.get("twisted.internet.reactor")
+
+
+def _prepare(protocol: Any, frame: Frame) -> object:
+    binary = isinstance(frame.data, bytes)
+    payload = frame.data if isinstance(frame.data, bytes) else frame.data.encode()
+    frame.prepared = protocol.factory.prepareMessage(payload, binary)
+    return frame.prepared
+
+
+def _deny(protocol: Any, status: int) -> bool:
+    """Answer the handshake with *status*, as daphne does itself with 403. Return whether that could be done."""
+    if protocol.state != protocol.STATE_CONNECTING or not hasattr(protocol, "handshake_deferred"):
+        return False
+    from autobahn.websocket.types import ConnectionDeny  # noqa: PLC0415 - only there under daphne
+
+    reason = "Service Unavailable" if status == ConnectionDeny.SERVICE_UNAVAILABLE else "Access denied"
+    handshake = protocol.handshake_deferred
+    del protocol.handshake_deferred
+    handshake.errback(ConnectionDeny(status, reason))  # type: ignore[no-untyped-call]
+    return True
+
+
+def _civilise(protocol: Any) -> None:
+    """Have *protocol* end with a close code or an HTTP status where it would just drop the connection."""
+    protocol.failByDrop = False  # after an oversized or broken frame
+    # Timers of autobahn's come up to a second early (txaio rounds them down), so that its one second for a client to
+    # answer a close may be none at all, and the reset that follows takes the close code with it.
+    protocol.closeHandshakeTimeout = _CLOSING_SECONDS
+    opening = getattr(protocol, "openHandshakeTimeoutCall", None)
+    if opening is not None:  # after a handshake that nobody answered: the gateway does that in time, see `patience`
+        opening.cancel()
+        protocol.openHandshakeTimeoutCall = None
+
+
+def _scheme(protocol: Any) -> str:
+    from twisted.internet.interfaces import ISSLTransport  # noqa: PLC0415 - only there under daphne
+
+    proxied = getattr(protocol, "client_scheme", None) == "https"  # what a trusted proxy said, with --proxy-headers
+    return "wss" if proxied or ISSLTransport(protocol.transport, None) is not None else "ws"
+
+
+def _patience(protocol: Any) -> float | None:
+    server = getattr(protocol, "server", None)
+    limits = (getattr(protocol, "openHandshakeTimeout", 0), getattr(server, "websocket_connect_timeout", 0))
+    ends = min((limit for limit in limits if limit > 0), default=None)
+    return None if ends is None else max(ends - _BEFORE_DAPHNE_GIVES_UP, ends / 2)
+
+
+def _buffered(transport: Any) -> int:
+    """Return what Twisted holds for a client; TLS wraps the transport that holds it."""
+    while transport is not None and not hasattr(transport, "dataBuffer"):
+        transport = getattr(transport, "transport", None)
+    if transport is None:
+        return 0
+    return int(len(transport.dataBuffer) - transport.offset + getattr(transport, "_tempDataLen", 0))

@@ -1,0 +1,1 @@
+"""A Django site that only has a gateway, for the tests with real servers."""
