@@ -1,0 +1,13 @@
+"""
+The bridge to Celery: what a consumer escalates ends in one outcome, sent to whoever asked.
+
+Knows the rooms of messages and layers below it; what touches Celery's insides is in `engine`.
+"""
+
+from chancelery.tasks.decorator import ConsumerTask, consumer_task
+from chancelery.tasks.escalate import escalate
+from chancelery.tasks.job import Job
+from chancelery.tasks.retry import Retry
+from chancelery.tasks.running import TaskMessage
+
+__all__ = ["ConsumerTask", "Job", "Retry", "TaskMessage", "consumer_task", "escalate"]

@@ -1,0 +1,232 @@
+"""
+Celery's Redis result backend, in which every way that a task can end is seen: there a job is settled.
+
+What Celery stores of a task and what that means for its job happen in one script, so that no crash comes between them.
+Tasks that belong to no job are stored by Celery's own code. Source: celery.backends.{base,redis}, celery.app.trace and
+celery.worker.request of Celery 5.7.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from celery import current_app, states
+from celery.backends.redis import RedisBackend
+from celery.exceptions import BackendStoreError, Retry, TaskRevokedError
+from django.core.exceptions import ImproperlyConfigured
+
+from chancelery.deployment import connections
+from chancelery.log import room
+from chancelery.tasks import events
+from chancelery.tasks.canvas import job_of
+from chancelery.tasks.events import Event, Result
+from chancelery.tasks.record import Records, Settled
+
+JOB_KEYPREFIX = "job_keyprefix"
+"""The key of `result_backend_transport_options` that says what the keys of jobs begin with."""
+
+_log = room("tasks")
+_unwatched: ContextVar[bool] = ContextVar("chancelery_unwatched", default=False)
+
+
+class _Run(NamedTuple):
+    """A run of a job's task."""
+
+    job_id: str
+    task_id: str
+    name: str
+    attempt: int
+
+
+class _Change(NamedTuple):
+    """What becomes of a job's task."""
+
+    run: _Run
+    told: Event | Result | None
+    traceback: str | None
+
+
+@contextlib.contextmanager
+def unwatched() -> Iterator[None]:
+    """Within it, Celery does not subscribe to the results of what is frozen and published: nobody waits for them."""
+    token = _unwatched.set(True)
+    try:
+        yield
+    finally:
+        _unwatched.reset(token)
+
+
+class JobBackend(RedisBackend):  # type: ignore[misc]
+    """
+    Celery's Redis backend, and the records of jobs beside its results.
+
+        CELERY_RESULT_BACKEND = "chancelery.tasks.engine.backend:JobBackend+redis://…"
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # One for all threads of a process: Celery makes one per thread otherwise, each with connections of its own.
+        self.thread_safe = True
+
+    @functools.cached_property
+    def records(self) -> Records:
+        """The records of jobs, on the same server and connection."""
+        return Records(self.client, self._transport_options.get(JOB_KEYPREFIX, "chancelery:j:"))
+
+    @functools.cached_property
+    def location(self) -> tuple[str, int | str, int]:
+        """What tells the database apart, as `chancelery.deployment.address` has it."""
+        found = self.connparams
+        if "path" in found:
+            return ("unix", found["path"], found["db"])
+        host = found["host"].lower()
+        return ("local" if host in {"localhost", "127.0.0.1", "::1"} else host, found["port"], found["db"])
+
+    def reporting(self) -> contextlib.AbstractContextManager[None]:
+        """Within it, what redis-py raises when the server does not answer is LayerUnavailable."""
+        return connections.reporting(self.as_uri())
+
+    def on_task_call(self, producer: Any, task_id: str) -> dict[str, Any]:  # noqa: ARG002 - Celery's signature
+        """Subscribe to nothing: whoever waits for a result subscribes then."""
+        return {}
+
+    def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:  # noqa: FBT001, FBT002
+        """Watch *result* for whoever made it, unless it was made to publish a job."""
+        if _unwatched.get():
+            return result
+        return super().add_pending_result(result, weak=weak, start_drainer=start_drainer)
+
+    def store_result(
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: str | None = None,
+        request: Any = None,
+        *,
+        retry_in: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """
+        Store what became of a task, and let its job follow.
+
+        retry_in: the seconds after which it is tried again; without it, what Celery says.
+        """
+        run = _run(task_id, request)
+        if run is not None and state in _CHANGES:
+            when = _when() if retry_in is None else retry_in
+            kwargs["change"] = _Change(run, _told(run, result, state, when, self.app), traceback)
+        return super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
+
+    def tell_retry(self, request: Any, error: Exception, seconds: float) -> None:
+        """Store that a task is tried again after so many seconds; what Celery says of it later is no news then."""
+        self.store_result(request.id, error, states.RETRY, request=request, retry_in=seconds)
+
+    def _store_result(  # noqa: PLR0917 - Celery's signature
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: str | None = None,
+        request: Any = None,
+        change: _Change | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if change is not None:
+            meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
+            if self._settle(change, state, self.encode({**meta, "task_id": task_id})):
+                return result
+        return super()._store_result(task_id, result, state, traceback, request, **kwargs)
+
+    def _settle(self, change: _Change, state: str, value: str | bytes) -> bool:
+        """Store and settle in one step; False when the job is not recorded here, and nothing was stored."""
+        task_id, attempt = change.run.task_id, change.run.attempt
+        if len(value) > self._MAX_STR_VALUE_SIZE:
+            raise BackendStoreError("value too large for Redis backend", state=state, task_id=task_id)
+        kept = self.failure_expires if state == states.FAILURE else self.expires
+        stored = (self.get_key_for_task(task_id), task_id, _CHANGES[state], attempt, value, kept or 0)
+        settled = self.ensure(self.records.settle, (change.run.job_id, stored, change.told))
+        if settled is not None:
+            _report(change, settled)
+        elif state in states.READY_STATES:
+            _log.warning("job %s: %s ended (%s), but the job has no record any more", *change.run[:2], state)
+        return settled is not None
+
+
+def current() -> JobBackend:
+    """Return the result backend of Celery's app. Raises: ImproperlyConfigured when it is another one."""
+    found = current_app.backend
+    if not isinstance(found, JobBackend):
+        raise ImproperlyConfigured(
+            f"Celery's result backend is {type(found).__module__}.{type(found).__name__}, which knows nothing of jobs: "
+            f'set CELERY_RESULT_BACKEND = "chancelery.tasks.engine.backend:JobBackend+redis://…", as the settings of '
+            f"chancelery.deployment.Deployment do, and load Celery's app in the project's __init__.py, as its guide "
+            f"for Django says"
+        )
+    return found
+
+
+_CHANGES = {
+    states.STARTED: "started",
+    states.RETRY: "retry",
+    states.SUCCESS: "done",
+    states.FAILURE: "failed",
+    states.REVOKED: "failed",
+}
+
+
+def _run(task_id: str, request: Any) -> _Run | None:
+    job_id = job_of(task_id)
+    if job_id is None:
+        return None
+    name = getattr(request, "task", None) or getattr(request, "name", None) or ""
+    return _Run(job_id, task_id, name, getattr(request, "retries", None) or 0)
+
+
+def _when() -> object:
+    """Return when a task is tried again: Celery stores that while it handles the exception that says so."""
+    raised = sys.exc_info()[1]
+    return raised.when if isinstance(raised, Retry) else None
+
+
+def _told(run: _Run, result: Any, state: str, when: object, app: Any) -> Event | Result | None:
+    if state == states.STARTED:
+        return None
+    if state == states.SUCCESS:
+        return events.result(result)
+    if state == states.RETRY:
+        most = _most(app.tasks.get(run.name))
+        told = {"task": run.task_id, "name": run.name, "attempt": run.attempt + 1, "max": most}
+        return events.retry(told, result, when, datetime.now(UTC))
+    if isinstance(result, TaskRevokedError):
+        return events.expired() if str(result) == "expired" else events.cancelled(str(result) or "revoked")
+    return events.failure(result)
+
+
+def _most(task: Any) -> int | None:
+    overridden = getattr(task, "override_max_retries", None)
+    return overridden if overridden is not None else getattr(task, "max_retries", None)
+
+
+def _report(change: _Change, settled: Settled) -> None:
+    """Log what clients are not told, and what they could not be told."""
+    run, told = change.run, change.told
+    if settled.refused:
+        _log.warning(
+            'job %s ended with "%s", but %d of its addresses had no room for it; it is among its events',
+            run.job_id,
+            settled.ended,
+            settled.refused,
+        )
+    if settled.fault and isinstance(told, Result):
+        why = f"{events.FAULTS[settled.fault]} ({told.fault or 'as it is, it cannot be sent'})"
+        _log.error("job %s: %s succeeded, but %s (reference %s)", run.job_id, run.name, why, told.reference)
+    elif settled.ended == "error" and isinstance(told, Event):
+        what = change.traceback or told.json.decode()
+        _log.error("job %s was ended by %s (reference %s)\n%s", run.job_id, run.name, told.reference, what)

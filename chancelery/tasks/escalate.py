@@ -1,0 +1,215 @@
+"""
+From a message and a canvas to a job: recorded first, then published, so that nothing ends before it is known.
+
+What a consumer escalates waits until it has returned, and for the commit of its transaction; rolled back, or after an
+exception, there is no job.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+from celery import current_app
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+from chancelery import conf, outbox, trail
+from chancelery.deployment.address import parse
+from chancelery.exceptions import EscalationFailed, LayerUnavailable, UnsupportedFeature
+from chancelery.layers import codec
+from chancelery.layers.redis import RedisChannelLayer
+from chancelery.log import room
+from chancelery.message import Message
+from chancelery.registry import ChannelLayerWrapper
+from chancelery.tasks import events, times
+from chancelery.tasks.canvas import Prepared, final_task, prepare
+from chancelery.tasks.engine import backend
+from chancelery.tasks.engine.backend import JobBackend
+from chancelery.tasks.job import Job
+from chancelery.tasks.record import Terms
+from chancelery.tasks.replies import Reply, addresses
+
+Style = Literal["events", "message"]
+NO_MESSAGE = "code"
+"""The channel of the message that the tasks of a job get which was escalated without one."""
+
+_log = room("tasks")
+
+
+def escalate(
+    message: Message | None,
+    canvas: Any,
+    *,
+    reply_to: Any = None,
+    reply: Style | None = None,
+    eta: datetime | None = None,
+    countdown: float | timedelta | None = None,
+    expires: datetime | float | timedelta | None = None,
+    immediately: bool = False,
+) -> Job:
+    """
+    Have *canvas* run by Celery, and its one outcome sent to whoever asked. Return the job, whose id is known at once.
+
+    message: what the tasks see as theirs; None outside of consumers. canvas: a signature, chain, group or chord; it can
+    be escalated again. reply_to: a Channel, a Group or a list of them; by default the message's reply channel.
+    reply: `events` for everything that happens, in frames, or `message` for the returned dict alone, as it is; by
+    default what the canvas' last task says, see `consumer_task`.
+    eta, countdown, expires: when the first tasks may be started, and until when; later they end the job with an error.
+    immediately: do not wait for the consumer's return and the commit of the default database's transaction.
+
+    Raises: TypeError, ValueError for what cannot be escalated; UnsupportedFeature for a layer without Redis;
+    ImproperlyConfigured. When it does not wait: EscalationFailed, LayerUnavailable.
+    """
+    escalation = _escalation(message, canvas, reply_to, reply, (eta, countdown, expires))
+    if immediately:
+        escalation.run()
+    elif transaction.get_connection().in_atomic_block:
+        transaction.on_commit(functools.partial(_after_consumer, escalation))
+    else:
+        _after_consumer(escalation)
+    return Job(escalation.job_id)
+
+
+class _Escalation(NamedTuple):
+    """A job that is ready to be recorded and published."""
+
+    job_id: str
+    prepared: Prepared
+    terms: Terms
+    origin: bytes
+    accepted: events.Event
+    expiry_seconds: int
+    engine: JobBackend
+
+    def run(self) -> None:
+        """Record the job, then publish it. Raises: EscalationFailed, LayerUnavailable."""
+        with self.engine.reporting():
+            self.engine.records.record(
+                self.job_id,
+                self.prepared,
+                terms=self.terms,
+                origin=self.origin,
+                accepted=self.accepted,
+                expiry_seconds=self.expiry_seconds,
+            )
+        try:
+            with backend.unwatched():
+                self.prepared.canvas.apply_async()
+        except Exception as error:
+            self._give_up()
+            raise EscalationFailed(_explained(self.job_id, error)) from error
+
+    def _give_up(self) -> None:
+        failed = events.ended("error", "publish_failed", "the task could not be started")
+        try:
+            with self.engine.reporting():
+                self.engine.records.finish(self.job_id, failed._replace(sender=self.accepted.sender))
+        except LayerUnavailable as error:
+            _log.error("job %s could not be published, and its record not be ended: %s", self.job_id, error)
+
+
+def _after_consumer(escalation: _Escalation) -> None:
+    running = outbox.current()
+    if running is not None:
+        running.defer(escalation.run)
+    else:
+        escalation.run()
+
+
+def _escalation(
+    message: Message | None, canvas: Any, reply_to: Any, reply: str | None, when: tuple[Any, Any, Any]
+) -> _Escalation:
+    if message is not None and not isinstance(message, Message):
+        raise TypeError(f"escalate() takes the message first (or None), then the canvas; this is none: {message!r}")
+    wrapper, replies = addresses(message, reply_to)
+    layer = _layer(wrapper)
+    engine = _engine(layer)
+    now = datetime.now(UTC)
+    begins = times.start(when[0], when[1], now)
+    ends = times.deadline(when[2], begins, now)
+    job_id = uuid.uuid4().hex
+    with backend.unwatched():
+        prepared = prepare(canvas, job_id, eta=begins, expires=ends)
+    alias = (message.channel_layer if message is not None else wrapper).alias
+    terms = _terms(job_id, layer, replies, prepared, alias=alias, style=_style(reply, prepared))
+    name, content = (NO_MESSAGE, {}) if message is None else (message.channel.name, message.content)
+    origin = codec.pack(0, name, "", codec.pack_body(content, terms.trail))
+    accepted = events.accepted(terms.of, begins, terms.trail[-1].sender)
+    waits = max((begins - now).total_seconds(), 0) if begins else 0
+    return _Escalation(job_id, prepared, terms, origin, accepted, math.ceil(conf.current().job_expiry + waits), engine)
+
+
+def _layer(wrapper: ChannelLayerWrapper) -> RedisChannelLayer:
+    """Return the layer that the outcome goes out by. Raises: UnsupportedFeature when Celery cannot reach it."""
+    layer = wrapper.layer
+    if not isinstance(layer, RedisChannelLayer):
+        raise UnsupportedFeature(
+            f"the channel layer {wrapper.alias!r} is a {type(layer).__name__}: jobs need the layer in Redis, where "
+            f"Celery's workers reach it"
+        )
+    return layer
+
+
+def _engine(layer: RedisChannelLayer) -> JobBackend:
+    """Return Celery's result backend. Raises: ImproperlyConfigured when jobs cannot be settled there."""
+    if current_app.conf.task_always_eager:
+        raise ImproperlyConfigured("CELERY_TASK_ALWAYS_EAGER is on: a job needs a Celery worker, turn it off")
+    engine = backend.current()
+    if _location(layer.url) != engine.location:
+        raise ImproperlyConfigured(
+            "the channel layer and CELERY_RESULT_BACKEND are in different databases: use one Redis for both, as the "
+            "settings of chancelery.deployment.Deployment do"
+        )
+    return engine
+
+
+@functools.lru_cache(maxsize=16)
+def _location(url: str) -> tuple[str, int | str, int]:
+    return parse(url).location
+
+
+def _style(reply: str | None, prepared: Prepared) -> str:
+    name = final_task(prepared)
+    style = reply or getattr(current_app.tasks.get(name), "reply_style", "events")
+    if style not in {"events", "message"}:
+        raise ValueError(f'reply is "events" or "message", not {reply!r}')
+    if style == "message" and name is None:
+        raise ValueError('reply="message" sends the dict that one last task returns; this canvas ends in a group')
+    return style
+
+
+def _terms(
+    job_id: str, layer: RedisChannelLayer, replies: list[Reply], prepared: Prepared, *, alias: str, style: str
+) -> Terms:
+    limits, settings = layer.limits, conf.current()
+    return Terms(
+        style=style,
+        replies=replies,
+        queued=any(reply.kind == "queue" for reply in replies),
+        trail=trail.onward(f"job.{job_id}"),
+        of=len(prepared.members),
+        grouped=not isinstance(prepared.finals, str),
+        alias=alias,
+        layer=layer.prefix,
+        message_ms=round(limits.expiry * 1000),
+        capacity=limits.capacity,
+        process_capacity=limits.process_capacity,
+        max_bytes=limits.max_message_bytes,
+        keep=settings.job_events,
+        open_seconds=math.ceil(settings.job_expiry),
+        ended_seconds=math.ceil(settings.job_result_expiry),
+    )
+
+
+def _explained(job_id: str, error: Exception) -> str:
+    if isinstance(error, OperationalError):
+        return (
+            f"Celery's broker did not answer while job {job_id} was published ({error}): it is unknown which of its "
+            f"tasks will run; the job has ended with an error, and nothing more will be heard of it"
+        )
+    return f"job {job_id} could not be published, and has ended with an error: {type(error).__name__}: {error}"

@@ -1,0 +1,146 @@
+-- Stores what Celery keeps of a task and, in the same step, what that means for the task's job.
+--
+-- KEYS[1]  the job's record
+-- KEYS[2]  Celery's key of the task
+-- ARGV     task, change ("started", "retry", "failed" or "done"), attempt, Celery's value, seconds that it is kept (0 for
+--          ever), process, then for "retry" and "failed": kind of the event, its data as JSON and as msgpack;
+--          for "done": the result as JSON ("" if it cannot be), as msgpack ("" if it cannot be), "1" if it can be a
+--          message, and a reference for the error that takes its place when it cannot be sent
+-- Returns  -1 when there is no such job or task (nothing was stored); else the kind of the event that ended the job just
+--          now ("" if none did), its code for a result that could not be sent, how many addresses had no room
+
+local task, change, attempt, process = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[6]
+local entry = redis.call('HGET', KEYS[1] .. ':members', task)
+local job = entry and open_job(KEYS[1])
+if not job then
+  return -1
+end
+local index, rank, final, name = string.match(entry, '^(%d+) (%d+) (%d) (.*)$')
+index, rank = tonumber(index), tonumber(rank)
+
+if rank == DONE then
+  return {'', '', 0}  -- as Celery has it: what succeeded stays so
+end
+if tonumber(ARGV[5]) > 0 then
+  redis.call('SETEX', KEYS[2], ARGV[5], ARGV[4])
+else
+  redis.call('SET', KEYS[2], ARGV[4])
+end
+redis.call('PUBLISH', KEYS[2], ARGV[4])
+
+local reached = ({started = 4 * attempt + 1, retry = 4 * attempt + 2, failed = FAILED, done = DONE})[change]
+if reached <= rank then
+  return {'', '', 0}
+end
+redis.call('HSET', KEYS[1] .. ':members', task, string.format('%d %.0f %s %s', index, reached, final, name))
+if job.ended then
+  return {'', '', 0}
+end
+
+local function event(kind, json, packed)
+  return {kind = kind, json = json, packed = packed, sender = name, process = process}
+end
+
+local function ended(kind, json, packed, code)
+  return {kind, code or '', finish(job, event(kind, json, packed))}
+end
+
+local function failed(code, reference)
+  local data = {code = code, reference = reference, message = 'the task failed'}
+  return ended('error', cjson.encode(data), pack(data), code)
+end
+
+local function went_on(kind, json, packed)
+  emit(job, event(kind, json, packed))
+  renew(job)
+  return {'', '', 0}
+end
+
+local function started()
+  if job.state ~= 'accepted' then
+    return {'', '', 0}
+  end
+  redis.call('HSET', KEYS[1], 'state', 'started')
+  local data = {task = task, name = name}
+  return went_on('started', cjson.encode(data), pack(data))
+end
+
+local function step(done)
+  local data = {task = task, name = name, state = 'done', index = index, of = job.of, done = done}
+  return went_on('step', cjson.encode(data), pack(data))
+end
+
+local function fault(json, packed)
+  local raw = job.style == 'message'
+  if raw and ARGV[9] ~= '1' then
+    return 'not_a_message'
+  elseif not raw and (json == '' or (packed == '' and job.queued)) then
+    return 'unsendable_result'
+  end
+  return #(raw and packed or json) > job.max_bytes and 'result_too_large'
+end
+
+local function array_of(items)
+  local count = #items
+  local head = count < 16 and string.char(0x90 + count) or string.char(0xdd) .. struct.pack('>I4', count)
+  return head .. table.concat(items)
+end
+
+-- Puts the results of a group together, as the canvas nests them.
+local function gathered(node, parts)
+  if type(node) == 'string' then
+    return parts[node], parts['=' .. node]
+  end
+  local json, packed = {}, {}
+  for position, child in ipairs(node) do
+    json[position], packed[position] = gathered(child, parts)
+  end
+  return '[' .. table.concat(json, ',') .. ']', array_of(packed)
+end
+
+local function all_parts()
+  local flat = redis.call('HGETALL', KEYS[1] .. ':parts')
+  local parts = {}
+  for position = 1, #flat, 2 do
+    parts[flat[position]] = flat[position + 1]
+  end
+  return gathered(cmsgpack.unpack(redis.call('HGET', KEYS[1], 'finals')), parts)
+end
+
+local function done(json, packed, reference)
+  local count = redis.call('HINCRBY', KEYS[1], 'done', 1)
+  if final == '0' then
+    return step(count)
+  end
+  local wrong = fault(json, packed)
+  if wrong then
+    return failed(wrong, reference)
+  end
+  local left = redis.call('HINCRBY', KEYS[1], 'left', -1)
+  if job.grouped then
+    redis.call('HSET', KEYS[1] .. ':parts', task, json, '=' .. task, packed)
+    redis.call('EXPIRE', KEYS[1] .. ':parts', job.open_seconds)
+    if left > 0 then
+      return step(count)
+    end
+    json, packed = all_parts()
+    wrong = fault(json, packed)
+    if wrong then
+      return failed(wrong, reference)
+    end
+  end
+  return ended('result', json ~= '' and json or 'null', packed)
+end
+
+local answer
+if change == 'started' then
+  answer = started()
+elseif change == 'retry' then
+  answer = went_on(ARGV[7], ARGV[8], ARGV[9])
+elseif change == 'failed' then
+  answer = ended(ARGV[7], ARGV[8], ARGV[9])
+else
+  answer = done(ARGV[7], ARGV[8], ARGV[10])
+end
+commit()
+return answer

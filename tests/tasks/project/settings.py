@@ -1,0 +1,13 @@
+"""Settings of the worker process."""
+
+import os
+
+from chancelery.deployment import Deployment
+from tests.settings import *  # noqa: F403
+
+ROUTING = "tests.tasks.project.routing.channel_routing"
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "chancelery", "tests.tasks.project"]
+
+globals().update(
+    Deployment(os.environ["TESTS_REDIS_URL"], prefix=os.environ["TESTS_PREFIX"]).django_settings(routing=ROUTING)
+)

@@ -1,0 +1,166 @@
+"""Tasks of every kind that the tests escalate."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import time
+from typing import Any
+
+from celery import shared_task
+from celery.exceptions import Ignore
+
+from chancelery import Channel, Group
+from chancelery.exceptions import TaskError
+from chancelery.message import Message
+from chancelery.tasks import Retry, consumer_task, escalate
+
+
+class UnwellError(Exception):
+    """A failure whose text no client may see."""
+
+
+class OutOfPaperError(TaskError):
+    """A failure whose text is meant for clients."""
+
+
+@shared_task
+def number(value: int) -> int:
+    return value
+
+
+@shared_task
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+@shared_task
+def total(values: list[int]) -> int:
+    return sum(values)
+
+
+@shared_task
+def fails(*_args: Any) -> None:
+    raise UnwellError("the password is swordfish")
+
+
+@shared_task(bind=True, max_retries=2)
+def plainly_flaky(self: Any, failures: int) -> int:
+    if self.request.retries < failures:
+        raise self.retry(exc=UnwellError("again"), countdown=0.2)
+    return int(self.request.retries)
+
+
+@shared_task
+def dated() -> dict[str, Any]:
+    return {"on": dt.date(2024, 2, 29)}
+
+
+@shared_task
+def raw_bytes() -> bytes:
+    return b"\x00"
+
+
+@shared_task
+def big(size: int) -> str:
+    return "x" * size
+
+
+@shared_task
+def waits_for(key: str) -> str:
+    """Run until something is on the channel *key*."""
+    layer = Channel(key).channel_layer.layer
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if layer.receive([key], block=True)[0]:
+            return "done"
+    raise TimeoutError(key)
+
+
+@shared_task
+def kills_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@consumer_task
+def echoed(message: Message, *args: Any) -> dict[str, Any]:
+    return {
+        "text": message.content.get("text"),
+        "channel": message.channel.name,
+        "reply_channel": message.reply_channel.name if message.reply_channel else None,
+        "trail": [hop.sender for hop in message.trail],
+        "args": list(args),
+    }
+
+
+@consumer_task
+def named(message: Message, name: str) -> str:
+    return f"{name}: {message['text']}"
+
+
+@consumer_task(retry=Retry(on=(UnwellError,), max=2, backoff=0.01, jitter=False))
+def flaky(message: Message, failures: int) -> int:
+    attempt = message.job.attempt
+    if attempt <= failures:
+        raise UnwellError(f"attempt {attempt}")
+    return attempt
+
+
+@consumer_task
+def out_of_paper(message: Message) -> None:
+    raise OutOfPaperError("tray 2 is empty")
+
+
+@consumer_task
+def working(message: Message, steps: int) -> str:
+    for step in range(steps):
+        message.job.progress(step + 1, total=steps, note="working")
+    message.job.stream("pages", {"url": "/1"})
+    message.job.stream("pages", {"url": "/2"})
+    return "worked"
+
+
+@consumer_task
+def sends(message: Message, channel: str, group: str) -> None:
+    Channel(channel).send({"text": "from a task"})
+    Group(group).send({"text": "to all"})
+
+
+@consumer_task(reply="message")
+def answers(message: Message, value: Any) -> Any:
+    return value
+
+
+@consumer_task(reply="message")
+def answers_bytes(message: Message) -> dict[str, bytes]:
+    return {"bytes": b"\x00\x01"}
+
+
+@consumer_task
+def starts_another(message: Message) -> str:
+    return str(number.delay(1).id)
+
+
+@consumer_task
+def starts_a_consumer_task(message: Message) -> str:
+    return str(echoed.delay("started by a task").id)
+
+
+@consumer_task
+def escalates(message: Message) -> str:
+    return escalate(message, number.s(5)).id
+
+
+@consumer_task(time_limit=1)
+def too_slow(message: Message, key: str) -> str:
+    return waits_for(key)
+
+
+@consumer_task
+def ignored(message: Message) -> None:
+    raise Ignore
+
+
+@consumer_task(queue="nobody-works-here")
+def queued_elsewhere(message: Message) -> None: ...
