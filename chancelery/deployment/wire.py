@@ -89,6 +89,23 @@ class ThreadWire:
         """Run *script* with one key and return its answer."""
         return script.run(self.call, [key], args)
 
+    def run_after(self, blocking: Sequence[Any], script: Script, key: str, args: Sequence[Any]) -> Any:
+        """Send *blocking*, which waits on the server, and *script* right behind it; return the script's answer."""
+        with connections.reporting(self._url):
+            connection = self._connection()
+            try:
+                command = ("FCALL", script.function, 1, key, *args)
+                connection.send_packed_command([*connection.pack_commands([blocking, command])])
+                connection.read_response()
+                return connection.read_response()
+            except ResponseError as error:
+                if not is_unknown(error):
+                    raise
+            except BaseException:
+                connection.disconnect()
+                raise
+        return self.run(script, key, args)
+
     def close(self) -> None:
         """Close the connections of every thread."""
         self._pool.disconnect()
@@ -123,14 +140,17 @@ class LoopWire(asyncio.Protocol):
         """Send *command* and return the answer. Raises: LayerUnavailable, ResponseError."""
         if self._transport is None:
             await self._connect()
-        assert self._transport is not None  # noqa: S101 - for the type checker: _connect sets it or raises
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(answer)
-        self._transport.write(hiredis.pack_command(command))
-        found = await answer
+        found = await self._write(command)
         if isinstance(found, Exception):
             raise found
         return found
+
+    async def run_after(self, blocking: Sequence[Any], script: Script, key: str, args: Sequence[Any]) -> Any:
+        """Send *blocking*, which waits on the server, and *script* right behind it; return the script's answer."""
+        if self._transport is None:
+            await self._connect()
+        self._write(blocking).add_done_callback(_retrieve)
+        return await self.run(script, key, args)
 
     async def run(self, script: Script, key: str, args: Sequence[Any]) -> Any:
         """Run *script* with one key and return its answer."""
@@ -177,6 +197,15 @@ class LoopWire(asyncio.Protocol):
             if not waiting.done():
                 waiting.set_exception(failed)
 
+    def _write(self, command: Sequence[Any]) -> asyncio.Future[Any]:
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._transport is None:
+            answer.set_exception(connections.unavailable(self._url, ConnectionError("it was closed meanwhile")))
+            return answer
+        self._waiting.append(answer)
+        self._transport.write(hiredis.pack_command(tuple(command)))
+        return answer
+
     async def _connect(self) -> None:
         self._connecting = self._connecting or asyncio.Lock()
         async with self._connecting:
@@ -213,6 +242,12 @@ class LoopWire(asyncio.Protocol):
             return
         self._answered = 0
         self._watch = asyncio.get_running_loop().call_later(connections.SOCKET_TIMEOUT_SECONDS, self._look)
+
+
+def _retrieve(answer: asyncio.Future[Any]) -> None:
+    """Look at an answer that nobody waits for, or asyncio would complain of an exception that was never retrieved."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _new_reader() -> Any:

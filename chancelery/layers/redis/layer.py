@@ -43,6 +43,7 @@ class RedisChannelLayer(ChannelLayer):
         self.url = _only_host(hosts)
         self.prefix = prefix
         self._ids = itertools.count(1)
+        self._emptied: set[str] = set()
 
     # Channels 1's calls
 
@@ -127,11 +128,18 @@ class RedisChannelLayer(ChannelLayer):
 
     async def acollect(self, process: str, position: int, limit: int, timeout: float) -> Collected:  # noqa: ASYNC109
         args = [self._now(), process, position, limit]
-        collected = _collected(await self._arun(keys.COLLECT, args))
-        if collected.entries or collected.lost or collected.position != position:
-            return collected
-        await wire.loop_wire(self.url, process).call("BLPOP", f"{self.prefix}bell:{process}", timeout)
-        return _collected(await self._arun(keys.COLLECT, [self._now(), *args[1:]]))
+        # After a read that emptied the list, whatever came since has rung the bell: wait for that, and read right after.
+        if process not in self._emptied:
+            collected = _collected(await self._arun(keys.COLLECT, args))
+            self._note(process, position, limit, collected)
+            if collected.entries or collected.lost or collected.position != position:
+                return collected
+        self._emptied.discard(process)
+        bell = ("BLPOP", f"{self.prefix}bell:{process}", timeout)
+        mail = wire.loop_wire(self.url, process)
+        collected = _collected(await mail.run_after(bell, keys.COLLECT, self.prefix, args))
+        self._note(process, position, limit, collected)
+        return collected
 
     def groups_of(self, process: str) -> list[tuple[str, str, int]]:
         return _memberships(self._run(keys.MEMBERS, [self._now(), "process", process]))
@@ -162,6 +170,10 @@ class RedisChannelLayer(ChannelLayer):
     @property
     def _client(self) -> Any:
         return connections.sync_client(self.url)
+
+    def _note(self, process: str, position: int, limit: int, collected: Collected) -> None:
+        if not collected.lost and collected.position - position < limit:
+            self._emptied.add(process)
 
     def _run(self, script: Any, args: list[Any]) -> Any:
         return wire.thread_wire(self.url).run(script, self.prefix, args)
