@@ -24,6 +24,10 @@ class LayerUnavailable(ChanceleryError):
     """The channel layer's server did not answer; whether the operation took place is unknown."""
 
 
+class EmbeddedServerError(ChanceleryError):
+    """The embedded Valkey cannot be started."""
+
+
 class CorruptMessage(ChanceleryError):
     """Bytes on a channel are not an envelope that this version can read."""
 
@@ -40,11 +44,23 @@ class UnknownJob(ChanceleryError, LookupError):
     """No job has this id: it never existed, or its record has expired."""
 
 
+class EscalationFailed(ChanceleryError):
+    """A job's tasks could not be handed to Celery; the job has ended with an error."""
+
+
+class TaskError(ChanceleryError):
+    """Raised by a task to say what went wrong: its text is meant for clients, and sent to them as it is."""
+
+
 class InvalidChannelLayerError(ImproperlyConfigured, ValueError):
     """A CHANNEL_LAYERS entry cannot be used."""
 
 
-class ConsumerControl(Exception):  # noqa: N818 - a branch of control flow, not an error
+class InvalidSessionEngine(ImproperlyConfigured, ValueError):
+    """The session engine of the settings cannot hold the sessions of channels."""
+
+
+class ConsumerControl(Exception):
     """Raised by a consumer to say what shall happen with its message."""
 
 

@@ -2,10 +2,10 @@
 
 from django.dispatch import Signal
 
-consumer_started = Signal()
+consumer_started = Signal(use_caching=True)
 """Before a consumer runs. Arguments: environ (the message's content)."""
 
-consumer_finished = Signal()
+consumer_finished = Signal(use_caching=True)
 """After a consumer ran, also when it raised. No arguments."""
 
 worker_ready = Signal()

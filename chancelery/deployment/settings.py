@@ -1,0 +1,146 @@
+"""
+From one Redis URL to the Django settings of everything that uses it.
+
+Keeps the rooms apart by key prefixes, not by database numbers: one server, one database, one backup. Source of the
+Celery values: `docs/decisions/0001-one-redis.md`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from chancelery.deployment.address import Address, parse
+from chancelery.deployment.connections import CONNECT_TIMEOUT_SECONDS, SOCKET_TIMEOUT_SECONDS
+
+VISIBILITY_TIMEOUT_SECONDS = 3600
+"""
+How long a task may be held before Celery hands it out again. It must exceed the longest task and the longest countdown
+until workers refresh what they hold, see `docs/decisions/0006-visibility-timeout.md`.
+"""
+
+_PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, repr=False)
+class Deployment:
+    """
+    One Redis (>= 7.0) or Valkey (>= 7.2) and the part of its keys that belongs to one site.
+
+    url: `redis://`, `rediss://` or `unix://`; prefix: what all keys begin with, different for each site on the server.
+    Raises: ImproperlyConfigured, never showing the URL's password.
+    """
+
+    url: str
+    prefix: str = "chancelery"
+
+    def __post_init__(self) -> None:
+        parse(self.url)
+        if not isinstance(self.prefix, str) or not _PREFIX.fullmatch(self.prefix):
+            raise ImproperlyConfigured(
+                f"{self.prefix!r} cannot be a prefix of Redis keys: use 1 to 64 ASCII letters, digits, hyphens, "
+                f"underscores and periods"
+            )
+
+    def __repr__(self) -> str:
+        return f"Deployment(url={self.address.for_display()!r}, prefix={self.prefix!r})"
+
+    @property
+    def address(self) -> Address:
+        """The URL, taken apart."""
+        return parse(self.url)
+
+    @property
+    def layer_prefix(self) -> str:
+        """What the channel layer's keys begin with."""
+        return f"{self.prefix}:l:"
+
+    @property
+    def broker_prefix(self) -> str:
+        """What the keys of Celery's broker begin with."""
+        return f"{self.prefix}:q:"
+
+    @property
+    def result_prefix(self) -> str:
+        """What the keys of Celery's results begin with."""
+        return f"{self.prefix}:r:"
+
+    @property
+    def cache_prefix(self) -> str:
+        """What the cache's keys begin with."""
+        return f"{self.prefix}:c:"
+
+    @property
+    def job_prefix(self) -> str:
+        """What the keys of job records begin with."""
+        return f"{self.prefix}:j:"
+
+    def django_settings(self, *, routing: str | Sequence[Any]) -> dict[str, Any]:
+        """
+        Return the settings of channel layer, cache, sessions and Celery (namespace `CELERY`), to be put into a module:
+
+            vars().update(Deployment(os.environ["REDIS_URL"], prefix="example").django_settings(routing="…"))
+
+        routing: the default layer's ROUTING, a dotted path or a list. Whatever is assigned after it overrides it.
+        """
+        return {**self._channels(routing), **self._cache(), **self._broker(), **self._results(), **self._worker()}
+
+    def _channels(self, routing: str | Sequence[Any]) -> dict[str, Any]:
+        config = {"hosts": [self.address.for_redis()], "prefix": self.layer_prefix}
+        return {
+            "CHANNEL_LAYERS": {"default": {"BACKEND": "chancelery.layers.redis", "ROUTING": routing, "CONFIG": config}}
+        }
+
+    def _cache(self) -> dict[str, Any]:
+        return {
+            "CACHES": {
+                "default": {
+                    "BACKEND": "chancelery.deployment.cache.PrefixedRedisCache",
+                    "LOCATION": self.address.for_redis(),
+                    "KEY_PREFIX": self.cache_prefix.removesuffix(":"),  # Django puts the colon
+                }
+            },
+            "SESSION_ENGINE": "django.contrib.sessions.backends.cache",
+        }
+
+    def _broker(self) -> dict[str, Any]:
+        return {
+            "CELERY_BROKER_URL": self.address.for_celery(),
+            "CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP": True,
+            "CELERY_BROKER_TRANSPORT_OPTIONS": {
+                "global_keyprefix": self.broker_prefix,
+                "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
+                "unacked_restore_interval": 10,
+                "socket_timeout": SOCKET_TIMEOUT_SECONDS,
+                "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "socket_keepalive": True,
+            },
+        }
+
+    def _results(self) -> dict[str, Any]:
+        url = self.address.for_celery().removeprefix("redis+")
+        return {
+            "CELERY_RESULT_BACKEND": f"chancelery.tasks.engine.backend:JobBackend+{url}",
+            "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS": {
+                "global_keyprefix": self.result_prefix,
+                "job_keyprefix": self.job_prefix,
+            },
+            "CELERY_RESULT_BACKEND_ALWAYS_RETRY": True,
+            "CELERY_RESULT_BACKEND_MAX_RETRIES": 10,
+            "CELERY_RESULT_EXPIRES": 3600,
+            "CELERY_RESULT_CHORD_EXPIRES": 86400,
+            "CELERY_REDIS_SOCKET_TIMEOUT": SOCKET_TIMEOUT_SECONDS,
+            "CELERY_REDIS_SOCKET_CONNECT_TIMEOUT": CONNECT_TIMEOUT_SECONDS,
+            "CELERY_REDIS_SOCKET_KEEPALIVE": self.address.scheme != "unix",
+        }
+
+    def _worker(self) -> dict[str, Any]:
+        return {
+            "CELERY_TASK_ACKS_LATE": True,
+            "CELERY_TASK_TRACK_STARTED": True,
+            "CELERY_WORKER_PREFETCH_MULTIPLIER": 1,
+        }

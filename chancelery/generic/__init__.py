@@ -1,0 +1,6 @@
+"""Consumers as classes."""
+
+from chancelery.generic.base import BaseConsumer
+from chancelery.generic.websockets import JsonWebsocketConsumer, WebsocketConsumer
+
+__all__ = ["BaseConsumer", "JsonWebsocketConsumer", "WebsocketConsumer"]

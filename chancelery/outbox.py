@@ -1,0 +1,76 @@
+"""
+Sends that wait until the consumer that made them has ended.
+
+A context variable holds the innermost open outbox, so that nested consumers have one each and threads never share one.
+Knows nothing of channels or aliases beyond their names: whoever opened an outbox delivers what is in it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Self
+
+from chancelery import conf
+from chancelery.layers.base import ChannelLayer, Send
+
+_RETRY_SECONDS = 0.05
+
+_open: ContextVar[Outbox | None] = ContextVar("chancelery_outbox", default=None)
+
+
+class Outbox:
+    """What one run of a consumer wants to have sent. As a context manager: what is sent within it is held in it."""
+
+    __slots__ = ("_token", "at_once", "deferred", "sends")
+
+    def __init__(self) -> None:
+        self.sends: list[tuple[str, Send]] = []
+        """(layer alias, packed message), in the order in which they were sent."""
+        self.deferred: list[Callable[[], object]] = []
+        """What may happen only after the consumer has returned normally, and its sends are out."""
+        self.at_once: set[str] = set()
+        """Addresses that were sent to past this outbox, with `immediately`."""
+
+    def __enter__(self) -> Self:
+        self._token = _open.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _open.reset(self._token)
+
+    def add(self, alias: str, send: Send) -> None:
+        """Hold *send* for the layer behind *alias*."""
+        self.sends.append((alias, send))
+
+    def defer(self, call: Callable[[], object]) -> None:
+        """Have *call* called once the consumer has returned normally; if it raises, never."""
+        self.deferred.append(call)
+
+    def reached(self, address: str) -> bool:
+        """Tell whether anything was sent to *address*, held or not."""
+        return address in self.at_once or any(send.address == address for _, send in self.sends)
+
+
+def current() -> Outbox | None:
+    """Return the outbox of the consumer that is running, or None outside of consumers."""
+    return _open.get()
+
+
+def holding() -> Outbox:
+    """Return a new outbox, to be entered: within it, sends are held."""
+    return Outbox()
+
+
+def post(layer: ChannelLayer, send: Send) -> None:
+    """
+    Send now; while there is no room, try again for `capacity_wait` seconds.
+
+    Raises: ChannelFull when there was none to the end; LayerUnavailable, and then it is unknown whether it was sent.
+    """
+    give_up_at = time.monotonic() + conf.current().capacity_wait
+    while refused := layer.post([send]):
+        if time.monotonic() >= give_up_at:
+            raise refused[0].error
+        time.sleep(_RETRY_SECONDS)

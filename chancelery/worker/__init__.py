@@ -1,0 +1,10 @@
+"""
+Takes messages off a channel layer and has consumers handle them.
+
+Meets the gateway only through the layer. `crew` has the threads of a process, `loop` what each does, `exchange` its
+dealings with the layer, `dispatch` the run of one consumer.
+"""
+
+from chancelery.worker.crew import Worker
+
+__all__ = ["Worker"]

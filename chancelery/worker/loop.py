@@ -1,0 +1,110 @@
+"""
+What one thread of a worker does: fetch a few messages, handle them one after the other, tell the layer, again.
+
+Each is a small worker of its own, with its own lease. An error of the loop itself is logged and the thread begins anew,
+with a new lease: a worker ends when it is told to, not before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Sequence
+
+from django.db import connections
+
+from chancelery.exceptions import LayerUnavailable
+from chancelery.layers.base import Delivery
+from chancelery.log import room
+from chancelery.registry import ChannelLayerWrapper
+from chancelery.worker.dispatch import Dispatch, run_deferred
+from chancelery.worker.drain import Drain
+from chancelery.worker.exchange import Exchange
+from chancelery.worker.pace import Pace
+from chancelery.worker.supervised import Supervised
+
+_log = room("worker")
+_TELL_SECONDS = 0.002
+"""How long a finished result may wait for others to be told together."""
+_IDLE_SECONDS = 0.5
+"""How long an idle thread waits before it looks whether it is to stop."""
+_OVERFLOW_SECONDS = 0.05
+
+
+class Loop(Supervised):
+    """One thread that runs consumers. on_ready is called in it, before its first message."""
+
+    def __init__(
+        self,
+        name: str,
+        channel_layer: ChannelLayerWrapper,
+        channels: Sequence[str],
+        drain: Drain,
+        on_ready: Callable[[], object],
+    ) -> None:
+        super().__init__(name, drain)
+        self.exchange: Exchange | None = None
+        self.drained = False
+        """Whether it has ended and everything that it began is done and told."""
+        self._layer = channel_layer.layer
+        self._channels = list(channels)
+        # A busy channel must not starve the others: each fetch begins with another one.
+        self._rotations = itertools.cycle([self._channels[n:] + self._channels[:n] for n in range(len(channels))])
+        self._dispatch = Dispatch(channel_layer)
+        self._on_ready = on_ready
+
+    def run(self) -> None:
+        """Work until the worker drains, then let go of the database."""
+        self._on_ready()
+        try:
+            super().run()
+        finally:
+            connections.close_all()
+
+    def work(self) -> None:
+        """Handle messages under one lease until the worker drains."""
+        exchange, pace = Exchange(self._layer, self.drain), Pace()
+        self.exchange = exchange
+        try:
+            while not self.drain.begun:
+                self._handle_batch(exchange, pace)
+            exchange.close()
+            self.drained = True
+        except LayerUnavailable as error:
+            _log.error("%s ends without the layer: %s", self.name, error)
+            exchange.abandon()
+        except Exception:
+            exchange.abandon()
+            raise
+        finally:
+            self.exchange = None
+
+    def _handle_batch(self, exchange: Exchange, pace: Pace) -> None:
+        exchange.swap(next(self._rotations), pace.limit)
+        if exchange.upcoming() is None:
+            self._wait(exchange)
+            return
+        while not self.drain.begun and (upcoming := exchange.upcoming()) is not None:
+            if exchange.waiting_seconds() + pace.expected(upcoming.channel) > _TELL_SECONDS:
+                exchange.tell()
+            delivery = exchange.start()
+            if delivery is not None:
+                self._handle(delivery, exchange, pace)
+        pace.adapt()
+
+    def _handle(self, delivery: Delivery, exchange: Exchange, pace: Pace) -> None:
+        started_at = time.monotonic()
+        outcome = self._dispatch(delivery)
+        pace.took(delivery.channel, time.monotonic() - started_at)
+        exchange.finish(delivery, outcome.sends)
+        if outcome.deferred:
+            exchange.tell()
+            run_deferred(outcome)
+
+    def _wait(self, exchange: Exchange) -> None:
+        if exchange.has_overflow:
+            self.drain.pause(_OVERFLOW_SECONDS)
+            return
+        with contextlib.suppress(LayerUnavailable):  # the next exchange finds it out, too, and deals with it
+            self._layer.wait(self._channels, timeout=_IDLE_SECONDS)

