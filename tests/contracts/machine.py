@@ -1,0 +1,301 @@
+"""
+A Hypothesis state machine: whatever is done to a layer, in whatever order, it answers as the model in `model.py` does.
+
+    def test_it_answers_as_the_model_does():
+        require_model(lambda clock, **limits: MyLayer(clock=clock, **limits))
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import ClassVar, TypeAlias
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from chancelery.exceptions import ChannelFull
+from chancelery.layers.base import ChannelLayer, Delivery, Finished, Send
+from tests.contracts.fixtures import SteppedClock, dropped
+from tests.contracts.model import Model, ModelLimits
+
+Factory: TypeAlias = Callable[..., ChannelLayer]
+
+QUEUES = ["a", "b", "single?x"]
+PROCESSES = ["p!", "q!"]
+LOCALS = ["p!1", "p!2", "q!1"]
+GROUPS = ["g", "h"]
+
+queues = st.sampled_from(QUEUES)
+lanes = st.sampled_from(["", "p!1", "p!2", "q!1"])
+locals_ = st.sampled_from(LOCALS)
+groups = st.sampled_from(GROUPS)
+members = st.sampled_from([*LOCALS, "b", "single?x"])
+leases = st.sampled_from([0, 1])
+answers = st.lists(st.sampled_from(["answers", "p!2", *GROUPS]), max_size=3)
+
+
+class LayerMachine(RuleBasedStateMachine):
+    """Has two workers (leases), two processes, three queues; `a` and `b` take what is sent in lanes."""
+
+    factory: ClassVar[Factory]
+    limits: ClassVar[ModelLimits] = ModelLimits()
+
+    @initialize()
+    def begin(self) -> None:
+        self.clock = SteppedClock()
+        self.layer = self.factory(self.clock, **asdict(self.limits))
+        self.model = Model(self.clock, self.limits)
+        self.leases = [self.layer.open_lease() for _ in range(2)]
+        self.held: dict[str, list[Delivery]] = {lease: [] for lease in self.leases}
+        self.past: list[tuple[str, Delivery]] = []
+        self.numbers = itertools.count(1)
+
+    # Sending
+
+    @rule(channel=st.sampled_from(["a", "b"]), lane=lanes)
+    def send(self, channel: str, lane: str) -> None:
+        self._send(channel, lane)
+
+    @rule(channel=st.sampled_from([*LOCALS, "single?x", "answers"]))
+    def send_in_no_lane(self, channel: str) -> None:
+        self._send(channel, "")
+
+    @rule(group=groups)
+    def send_group(self, group: str) -> None:
+        number = next(self.numbers)
+        self.layer.send_group(group, {"n": number})
+        self.model.send_group(number, group)
+
+    @rule(addresses=st.lists(st.sampled_from(["a", "b", "p!1", *GROUPS]), max_size=4))
+    def post(self, addresses: list[str]) -> None:
+        sends, numbers = self._sends(addresses)
+        refused = [refusal.send for refusal in self.layer.post(sends)]
+        expected = []
+        for send, number in zip(sends, numbers, strict=True):
+            if send.to_group:
+                self.model.send_group(number, send.address)
+            elif not self.model.send(number, send.address):
+                expected.append(send)
+        assert refused == expected
+
+    # Membership
+
+    @rule(group=groups, channel=members)
+    def join(self, group: str, channel: str) -> None:
+        self.layer.group_add(group, channel)
+        self.model.join(group, channel)
+
+    @rule(group=groups, channel=members)
+    def leave(self, group: str, channel: str) -> None:
+        self.layer.group_discard(group, channel)
+        self.model.leave(group, channel)
+
+    # Reading
+
+    @rule(channel=queues)
+    def receive(self, channel: str) -> None:
+        name, content = self.layer.receive([channel])
+        expected = self.model.next(channel)
+        if expected is None:
+            assert name is None
+        else:
+            assert (name, content) == (channel, {"n": expected.number})
+            self.model.release(expected)
+
+    @rule(process=st.sampled_from(PROCESSES))
+    def receive_mail(self, process: str) -> None:
+        self._receive_mail(process)
+
+    @rule(lease=leases, channel=queues, limit=st.integers(0, 4))
+    def fetch(self, lease: int, channel: str, limit: int) -> None:
+        name = self.leases[lease]
+        self.model.renew(name)
+        self._took(name, self.layer.fetch([channel], limit, name).deliveries, [channel], limit)
+
+    @precondition(lambda self: not self._anything_expired())
+    @rule(lease=leases, limit=st.integers(1, 8))
+    def fetch_from_all(self, lease: int, limit: int) -> None:
+        name = self.leases[lease]
+        self.model.renew(name)
+        self._took(name, self.layer.fetch(QUEUES, limit, name).deliveries, QUEUES, limit)
+
+    # Leases
+
+    @precondition(lambda self: any(self.held.values()))
+    @rule(data=st.data(), addresses=answers)
+    def finish(self, data: st.DataObject, addresses: list[str]) -> None:
+        lease = data.draw(st.sampled_from([lease for lease in self.leases if self.held[lease]]))
+        delivery = data.draw(st.sampled_from(self.held[lease]))
+        self.held[lease].remove(delivery)
+        self._finish(lease, delivery, addresses)
+
+    @precondition(lambda self: self.past)
+    @rule(data=st.data(), addresses=answers)
+    def finish_again(self, data: st.DataObject, addresses: list[str]) -> None:
+        lease, delivery = data.draw(st.sampled_from(self.past))
+        self._finish(lease, delivery, addresses)
+
+    @precondition(lambda self: any(self.held.values()))
+    @rule(data=st.data())
+    def recover(self, data: st.DataObject) -> None:
+        lease, known, unknown = self._split(data)
+        self.layer.recover(lease, known)
+        self.model.give_back(lease, [delivery.id for delivery in unknown])
+        self._let_go(lease, unknown)
+
+    @precondition(lambda self: any(self.held.values()))
+    @rule(data=st.data())
+    def close_lease(self, data: st.DataObject) -> None:
+        lease, started, unstarted = self._split(data)
+        unstarted += [delivery for delivery in started if delivery.lane][1:]  # see `reap`
+        self.layer.close_lease(lease, unstarted)
+        self.model.give_back(lease, [delivery.id for delivery in unstarted])
+        self.model.end(lease)
+        self._let_go(lease, list(self.held[lease]))
+
+    @rule(lease=leases)
+    def renew(self, lease: int) -> None:
+        name = self.leases[lease]
+        self.layer.renew([name])
+        if name in self.model.lease_deadlines:
+            self.model.renew(name)
+
+    @precondition(lambda self: self._overdue_lanes() < 2)  # several that end at once go on in no certain order
+    @rule()
+    def reap(self) -> None:
+        overdue = self.model.overdue()
+        reaped = self.layer.reap()
+        expected = [message.channel for lease in overdue for message in self.model.end(lease)]
+        assert sorted(item.channel for item in reaped) == sorted(expected)
+        for lease in overdue:
+            self._let_go(lease, list(self.held[lease]))
+
+    # Time, and the end
+
+    @rule(seconds=st.sampled_from([0.31, 7, 7]))
+    def let_time_pass(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(really=st.sampled_from([False, False, True]))
+    def flush(self, really: bool) -> None:
+        if not really:  # often would leave nothing to look at
+            return
+        self._drain_mail()  # what a reader has already, no flush takes from it
+        self.layer.flush()
+        for lease in self.leases:
+            self._let_go(lease, list(self.held[lease]))
+        self.model = Model(self.clock, self.limits)
+        self._drain_mail()  # so that a reader learns of it
+
+    @invariant()
+    def as_much_waits_as_in_the_model(self) -> None:
+        for channel in ("a", "b", "answers"):
+            pending = self.layer.channel_statistics(channel)["messages_pending"]
+            assert pending == len(self.model.ready[channel]), channel
+
+    @invariant()
+    def memberships_are_the_model_s(self) -> None:
+        for group in GROUPS:
+            assert sorted(self.layer.group_channels(group)) == sorted(self.model.members(group))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "layer"):
+            return
+        self._drain_mail()
+        for channel in [*QUEUES, "answers"]:
+            while self.model.ready[channel]:
+                self.receive(channel)
+        for reason in ("expired", "worker_died", "group_full"):
+            if reason != "expired" or self.model.counts_are_exact:
+                assert dropped(self.layer, reason) == self.model.dropped[reason], reason
+        self.layer.flush()
+
+    # What the rules share
+
+    def _drain_mail(self) -> None:
+        for process in PROCESSES:
+            while self._receive_mail(process):
+                pass
+
+    def _receive_mail(self, process: str) -> bool:
+        channel, content = self.layer.receive([process])
+        assert self.model.receive(process, channel, content["n"] if content else None), (channel, content)
+        return channel is not None
+
+    def _send(self, channel: str, lane: str) -> None:
+        number = next(self.numbers)
+        try:
+            self.layer.send(channel, {"n": number}, lane=lane)
+        except ChannelFull:
+            taken = False
+        else:
+            taken = True
+        assert taken == self.model.send(number, channel, lane)
+
+    def _sends(self, addresses: list[str]) -> tuple[list[Send], list[int]]:
+        numbers = [next(self.numbers) for _ in addresses]
+        pairs = zip(addresses, numbers, strict=True)
+        return [Send(a, self.layer.pack({"n": n}), to_group=a in GROUPS) for a, n in pairs], numbers
+
+    def _finish(self, lease: str, delivery: Delivery, addresses: list[str]) -> None:
+        sends, numbers = self._sends(addresses)
+        refused = self.layer.finish([Finished(delivery, sends)], lease)
+        self.model.renew(lease)
+        plain = [(number, send.address, send.to_group) for send, number in zip(sends, numbers, strict=True)]
+        expected = self.model.finish(lease, delivery.id, plain)
+        assert [refusal.send for refusal in refused] == [sends[numbers.index(number)] for number in expected]
+        self.past.append((lease, delivery))
+
+    def _took(self, lease: str, deliveries: list[Delivery], channels: list[str], limit: int) -> None:
+        for delivery in deliveries:
+            expected = self.model.next(delivery.channel)
+            assert expected is not None
+            assert (delivery.content, delivery.lane) == ({"n": expected.number}, expected.lane)
+            assert all(delivery.id > other.id for other in self.held[lease])
+            self.model.leases[lease][delivery.id] = expected
+            self.held[lease].append(delivery)
+        assert len(deliveries) <= limit
+        if len(deliveries) < limit:
+            for channel in channels:
+                assert self.model.next(channel) is None, f"there was more on {channel}"
+
+    def _split(self, data: st.DataObject) -> tuple[str, list[Delivery], list[Delivery]]:
+        lease = data.draw(st.sampled_from([lease for lease in self.leases if self.held[lease]]))
+        kept = data.draw(st.lists(st.sampled_from(self.held[lease]), unique_by=lambda delivery: delivery.id))
+        return lease, kept, [delivery for delivery in self.held[lease] if delivery not in kept]
+
+    def _let_go(self, lease: str, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            self.held[lease].remove(delivery)
+            self.past.append((lease, delivery))
+
+    def _overdue_lanes(self) -> int:
+        return sum(1 for lease in self.model.overdue() for delivery in self.held[lease] if delivery.lane)
+
+    def _anything_expired(self) -> bool:
+        return any(message.deadline < self.clock() for channel in QUEUES for message in self.model.ready[channel])
+
+
+def require_model(factory: Factory, *, examples: int = 50, steps: int = 50) -> None:
+    """Hold the layers that *factory* makes, from a clock and limits, to the model."""
+    machine = type("Machine", (LayerMachine,), {"factory": staticmethod(factory)})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )
