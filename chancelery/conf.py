@@ -9,6 +9,7 @@ Knows Django's settings and nothing else of the package; `current()` is read onc
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -64,7 +65,7 @@ def _checked(key: str, value: object, kind: str) -> object:
             return value
         raise ImproperlyConfigured(f"CHANCELERY[{key!r}] is True or False, not {value!r}")
     allowed = int if kind == "int" else (int, float)
-    if isinstance(value, bool) or not isinstance(value, allowed) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, allowed) or not 0 < value < math.inf:
         raise ImproperlyConfigured(f"CHANCELERY[{key!r}] is a number above 0 (type {kind}), not {value!r}")
     return value
 

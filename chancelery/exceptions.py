@@ -64,14 +64,6 @@ class ConsumerControl(Exception):
     """Raised by a consumer to say what shall happen with its message."""
 
 
-class ConsumeLater(ConsumerControl):
-    """The message cannot be handled now: drop what was held and hand it out again, later."""
-
-
-class ResponseLater(ConsumerControl):
-    """The HTTP response will be sent later, by another consumer or a task."""
-
-
 class ChannelSocketException(ConsumerControl):
     """Ends a consumer by doing something to its socket, see `run`."""
 
@@ -82,15 +74,3 @@ class ChannelSocketException(ConsumerControl):
 
 class DenyConnection(ConsumerControl):
     """The socket that is connecting is turned away with HTTP 403."""
-
-
-class RequestAborted(ChanceleryError):
-    """The HTTP client went away while its request was being read."""
-
-
-class RequestTimeout(ChanceleryError):
-    """The HTTP request's body did not arrive in time."""
-
-
-class SendNotAvailableOnDemultiplexer(ChanceleryError):
-    """A demultiplexer does not know which stream to send to; use a consumer's own `send`."""

@@ -259,6 +259,11 @@ class ChannelLayer(ABC):
     def reap(self) -> list[Reaped]:
         """End the leases that ran out: their messages are dropped with a record, their lanes released."""
 
+    def fetch_when_ready(self, channels: Sequence[str], limit: int, lease: str, timeout: float) -> Fetched:
+        """`wait`, then `fetch`; in one round trip where the layer has a way to."""
+        self.wait(channels, timeout)
+        return self.fetch(channels, limit, lease)
+
     @abstractmethod
     def wait(self, channels: Sequence[str], timeout: float) -> None:
         """Return when there may be something on one of *channels*, or after *timeout* seconds."""

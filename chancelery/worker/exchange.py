@@ -27,6 +27,8 @@ _outage = Burst(_log, quiet_seconds=30)
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 _SLOW_SECONDS = 0.03
+_IDLE_SECONDS = 0.5
+"""How long an idle thread waits before it looks whether it is to stop."""
 
 
 class Exchange:
@@ -39,10 +41,11 @@ class Exchange:
         self._batch: deque[Delivery] = deque()
         self._done: list[Finished] = []
         self._current: Delivery | None = None
-        self._started_at = 0.0
+        self._progress_at = 0.0
         self._oldest_done_at = 0.0
         self._overflow = Overflow(layer)
         self._uncertain = False
+        self._found_nothing = False
         self._lock = threading.Lock()
 
     def upcoming(self) -> Delivery | None:
@@ -54,14 +57,15 @@ class Exchange:
         """Take the next delivery of the batch to be handled."""
         with self._lock:
             self._current = self._batch.popleft() if self._batch else None
-            self._started_at = time.monotonic()
+            self._progress_at = time.monotonic()
             return self._current
 
     def finish(self, delivery: Delivery, sends: Sequence[Send]) -> None:
         """End the delivery that was started; it is told to the layer with the next exchange, and *sends* with it."""
         with self._lock:
+            self._progress_at = time.monotonic()
             if not self._done:
-                self._oldest_done_at = time.monotonic()
+                self._oldest_done_at = self._progress_at
             self._done.append(Finished(delivery, self._overflow.passing(sends, delivery.trail)))
             self._current = None
 
@@ -78,6 +82,7 @@ class Exchange:
         """
         Tell what is done, and fetch up to *limit* messages, unless the worker is stopping.
 
+        When there was nothing the last time and there is nothing to tell, waits for a message first.
         Raises: LayerUnavailable only when the worker is stopping and its time is over.
         """
         with self._lock:
@@ -121,14 +126,13 @@ class Exchange:
         """End the lease after an error, as far as the layer lets us: what was not started goes back."""
         with self._lock:
             if self._done:
-                _log.error("what consumers sent for %d messages is lost: it could not be told", len(self._done))
+                _log.error("what consumers sent or deferred for %d messages is lost: no layer to tell", len(self._done))
             self._overflow.abandon()
             with contextlib.suppress(LayerUnavailable):  # then the lease runs out, and is reaped
                 self._layer.close_lease(self.lease, list(self._batch))
 
     def _is_stuck(self) -> bool:
-        busy = self._current is not None and time.monotonic() - self._started_at > _SLOW_SECONDS
-        return busy and bool(self._batch or self._done)
+        return bool(self._batch or self._done) and time.monotonic() - self._progress_at > _SLOW_SECONDS
 
     def _exchange(self, channels: Sequence[str], limit: int) -> None:
         if self._uncertain:
@@ -136,10 +140,15 @@ class Exchange:
             self._uncertain = False
         if self._drain.begun:
             channels, limit = (), 0
-        fetched = self._layer.fetch(channels, limit, self.lease, self._done)
+        if limit and self._found_nothing and not self._done and not self._overflow:
+            fetched = self._layer.fetch_when_ready(channels, limit, self.lease, _IDLE_SECONDS)
+        else:
+            fetched = self._layer.fetch(channels, limit, self.lease, self._done)
+        self._found_nothing = not fetched.deliveries
         self._overflow.take(fetched.refused, self._done)
         self._done = []
         self._batch.extend(fetched.deliveries)
+        self._progress_at = time.monotonic()
 
     def _give_back(self) -> None:
         # Even if this fails they may be back on their channels: they are not ours to start any more.

@@ -7,7 +7,6 @@ with a new lease: a worker ends when it is told to, not before.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -27,8 +26,6 @@ from chancelery.worker.supervised import Supervised
 _log = room("worker")
 _TELL_SECONDS = 0.002
 """How long a finished result may wait for others to be told together."""
-_IDLE_SECONDS = 0.5
-"""How long an idle thread waits before it looks whether it is to stop."""
 _OVERFLOW_SECONDS = 0.05
 
 
@@ -82,9 +79,8 @@ class Loop(Supervised):
 
     def _handle_batch(self, exchange: Exchange, pace: Pace) -> None:
         exchange.swap(next(self._rotations), pace.limit)
-        if exchange.upcoming() is None:
-            self._wait(exchange)
-            return
+        if exchange.has_overflow and exchange.upcoming() is None:
+            self.drain.pause(_OVERFLOW_SECONDS)
         while not self.drain.begun and (upcoming := exchange.upcoming()) is not None:
             if exchange.waiting_seconds() + pace.expected(upcoming.channel) > _TELL_SECONDS:
                 exchange.tell()
@@ -101,10 +97,3 @@ class Loop(Supervised):
         if outcome.deferred:
             exchange.tell()
             run_deferred(outcome)
-
-    def _wait(self, exchange: Exchange) -> None:
-        if exchange.has_overflow:
-            self.drain.pause(_OVERFLOW_SECONDS)
-            return
-        with contextlib.suppress(LayerUnavailable):  # the next exchange finds it out, too, and deals with it
-            self._layer.wait(self._channels, timeout=_IDLE_SECONDS)

@@ -89,6 +89,20 @@ class RedisChannelLayer(ChannelLayer):
         return names.random_part()
 
     def fetch(self, channels: Sequence[str], limit: int, lease: str, finished: Sequence[Finished] = ()) -> Fetched:
+        args, first = self._fetching(channels, limit, lease, finished)
+        _, refused, envelopes = self._run(keys.EXCHANGE, args)
+        sends = [send for item in finished for send in item.sends]
+        return Fetched(self._deliveries(lease, first, envelopes), self._refused(sends, refused))
+
+    def fetch_when_ready(self, channels: Sequence[str], limit: int, lease: str, timeout: float) -> Fetched:
+        args, first = self._fetching(channels, limit, lease)
+        bells = ("BLPOP", *(f"{self.prefix}bell:{channel}" for channel in channels), timeout)
+        _, _, envelopes = wire.thread_wire(self.url).run_after(bells, keys.EXCHANGE, self.prefix, args)
+        return Fetched(self._deliveries(lease, first, envelopes), [])
+
+    def _fetching(
+        self, channels: Sequence[str], limit: int, lease: str, finished: Sequence[Finished] = ()
+    ) -> tuple[list[Any], int]:
         args = self._exchange_head(lease, len(finished))
         for delivery, sends in finished:
             args += (delivery.id, delivery.lane, len(sends))
@@ -96,9 +110,7 @@ class RedisChannelLayer(ChannelLayer):
         # Drawn before the call: one whose answer was lost leaves ids that nobody else has, for `recover` to give back.
         first = next(self._ids) * MAX_FETCH
         args += (min(limit, MAX_FETCH), first, len(channels), *channels)
-        _, refused, envelopes = self._run(keys.EXCHANGE, args)
-        sends = [send for item in finished for send in item.sends]
-        return Fetched(self._deliveries(lease, first, envelopes), self._refused(sends, refused))
+        return args, first
 
     def recover(self, lease: str, known: Sequence[Delivery]) -> None:
         self._run(keys.LEASE, [self._now(), "recover", lease, *(delivery.id for delivery in known)])
@@ -128,7 +140,7 @@ class RedisChannelLayer(ChannelLayer):
 
     async def acollect(self, process: str, position: int, limit: int, timeout: float) -> Collected:  # noqa: ASYNC109
         args = [self._now(), process, position, limit]
-        # After a read that emptied the list, whatever came since has rung the bell: wait for that, and read right after.
+        # After a read that emptied the list, whatever came since has rung the bell: wait for that and read right after.
         if process not in self._emptied:
             collected = _collected(await self._arun(keys.COLLECT, args))
             self._note(process, position, limit, collected)

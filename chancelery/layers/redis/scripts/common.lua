@@ -112,7 +112,12 @@ local function make_ready(channel, envelope)
 end
 
 local function release_lane(lane)
-  local following = redis.call('LPOP', prefix .. 'lane:' .. lane)
+  local key = prefix .. 'lane:' .. lane
+  local following = redis.call('LPOP', key)
+  while following and deadline_of(following) <= now do
+    count('dropped:expired')
+    following = redis.call('LPOP', key)
+  end
   if following then
     make_ready((address_of(following)), following)
   else
