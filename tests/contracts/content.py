@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import math
 import uuid
@@ -52,9 +52,9 @@ CARRIED: dict[str, object] = {
 }
 
 REFUSED: dict[str, Callable[[], object]] = {
-    "datetime": lambda: datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
-    "date": lambda: datetime.date(2020, 1, 1),
-    "timedelta": datetime.timedelta,
+    "datetime": lambda: dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
+    "date": lambda: dt.date(2020, 1, 1),
+    "timedelta": dt.timedelta,
     "decimal": lambda: decimal.Decimal(1),
     "uuid": lambda: uuid.UUID(int=1),
     "set": lambda: {1},
@@ -117,7 +117,7 @@ class ContentContract(LayerFixtures):
 
     def test_the_error_names_the_place_and_the_type(self, layer: ChannelLayer) -> None:
         with pytest.raises(TypeError, match=r"\['rows'\]\[1\]\['when'\] is a datetime\.date"):
-            layer.send("channel", {"rows": [{}, {"when": datetime.date(2020, 1, 1)}]})
+            layer.send("channel", {"rows": [{}, {"when": dt.date(2020, 1, 1)}]})
         with pytest.raises(TypeError, match=r"\['counts'\] has the key 3"):
             layer.send("channel", {"counts": {3: 1}})
 
@@ -142,7 +142,7 @@ class ContentContract(LayerFixtures):
     def test_a_larger_message_is_refused_and_nothing_sent(self, make_layer: MakeLayer) -> None:
         layer = make_layer(max_message_bytes=1000)
         layer.group_add("group", "channel")
-        with pytest.raises(MessageTooLarge, match="at most 1000 are allowed.*raise max_message_bytes"):
+        with pytest.raises(MessageTooLarge, match=r"at most 1000 are allowed.*raise max_message_bytes"):
             layer.send("channel", {"data": b"x" * 1000})
         with pytest.raises(MessageTooLarge):
             layer.send_group("group", {"data": b"x" * 1000})

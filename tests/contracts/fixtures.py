@@ -1,4 +1,4 @@
-"""What the parts of the contract share: a clock that only moves when told, fixtures, and short ways to look at a layer."""
+"""What the parts of the contract share: a clock that moves when told, fixtures, and short ways to look at a layer."""
 
 from __future__ import annotations
 

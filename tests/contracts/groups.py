@@ -142,9 +142,7 @@ class GroupsContract(LayerFixtures):
         assert drain(layer, *SOURCES) == []
 
     @pytest.mark.parametrize("channel", MEMBERS)
-    def test_adding_again_makes_it_last_longer(
-        self, make_layer: MakeLayer, clock: SteppedClock, channel: str
-    ) -> None:
+    def test_adding_again_makes_it_last_longer(self, make_layer: MakeLayer, clock: SteppedClock, channel: str) -> None:
         layer = make_layer(group_expiry=100)
         layer.group_add("group", channel)
         clock.advance(60)
@@ -156,7 +154,9 @@ class GroupsContract(LayerFixtures):
         clock.advance(60)
         assert layer.group_channels("group") == []
 
-    @pytest.mark.parametrize(("first", "second"), [("process!a", "process!b"), ("plain", "plain2"), ("plain", "other!c")])
+    @pytest.mark.parametrize(
+        ("first", "second"), [("process!a", "process!b"), ("plain", "plain2"), ("plain", "other!c")]
+    )
     def test_members_expire_one_by_one(
         self, make_layer: MakeLayer, clock: SteppedClock, first: str, second: str
     ) -> None:
@@ -216,9 +216,7 @@ class GroupsContract(LayerFixtures):
 
     # By process
 
-    def test_groups_of_lists_the_memberships_of_one_process(
-        self, make_layer: MakeLayer, clock: SteppedClock
-    ) -> None:
+    def test_groups_of_lists_the_memberships_of_one_process(self, make_layer: MakeLayer, clock: SteppedClock) -> None:
         layer = make_layer(group_expiry=100)
         layer.group_add("a", "process!x")
         layer.group_add("b", "process!y")

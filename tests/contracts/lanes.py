@@ -160,9 +160,7 @@ class LanesContract(LayerFixtures):
 
     # Expiry
 
-    def test_an_expired_head_is_counted_and_releases_its_lane(
-        self, make_layer: MakeLayer, clock: SteppedClock
-    ) -> None:
+    def test_an_expired_head_is_counted_and_releases_its_lane(self, make_layer: MakeLayer, clock: SteppedClock) -> None:
         layer = make_layer(expiry=10)
         send(layer, 1)
         clock.advance(6)

@@ -77,9 +77,7 @@ class LeasesContract(LayerFixtures):
             layer.finish([Finished(delivery) for delivery in deliveries], lease)
         assert ids == sorted(set(ids))
 
-    def test_an_expired_message_is_not_handed_out_but_counted(
-        self, make_layer: MakeLayer, clock: SteppedClock
-    ) -> None:
+    def test_an_expired_message_is_not_handed_out_but_counted(self, make_layer: MakeLayer, clock: SteppedClock) -> None:
         layer = make_layer(expiry=10)
         send(layer, 1, 2)
         clock.advance(6)

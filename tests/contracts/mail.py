@@ -104,9 +104,7 @@ class MailContract(LayerFixtures):
         assert (contents(collected), collected.lost) == (["new"], False)
 
     @pytest.mark.parametrize("since", [1, 5, 20])
-    def test_a_reader_learns_of_the_loss_though_new_mail_has_come_since(
-        self, layer: ChannelLayer, since: int
-    ) -> None:
+    def test_a_reader_learns_of_the_loss_though_new_mail_has_come_since(self, layer: ChannelLayer, since: int) -> None:
         send(layer, *range(5))
         position = layer.collect("process!", 0, 10).position
         layer.flush()
@@ -179,7 +177,10 @@ class MailContract(LayerFixtures):
         layer.group_add("b", "process!x")
         run(layer, lambda: layer.adiscard([("a", "process!x"), ("b", "process!x")]))
         told = controls(layer.collect("process!", 0, 10))
-        assert [(control.number, control.deadline_ms, control.group) for control in told[2:]] == [(3, 0, "a"), (4, 0, "b")]
+        assert [(control.number, control.deadline_ms, control.group) for control in told[2:]] == [
+            (3, 0, "a"),
+            (4, 0, "b"),
+        ]
 
     def test_control_messages_find_room_on_a_full_list(self, make_layer: MakeLayer) -> None:
         layer = make_layer(process_capacity=1)
@@ -266,11 +267,11 @@ class MailContract(LayerFixtures):
     @pytest.mark.timeout(30)
     def test_acollect_is_woken_by_messages_to_groups_and_changes_of_membership(self, layer: ChannelLayer) -> None:
         async def scenario() -> list[Collected]:
-            told = asyncio.create_task(layer.acollect("process!", 0, 10, 20))
+            told = asyncio.create_task(layer.acollect("process!", 0, 10, 1000))
             await asyncio.sleep(0)
             await asyncio.to_thread(layer.group_add, "group", "process!x")
             first = await told
-            sent = asyncio.create_task(layer.acollect("process!", first.position, 10, 20))
+            sent = asyncio.create_task(layer.acollect("process!", first.position, 10, 1000))
             await asyncio.sleep(0)
             await asyncio.to_thread(layer.send_group, "group", {"n": 1})
             return [first, await sent]

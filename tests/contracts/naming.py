@@ -102,7 +102,9 @@ class NamesContract(LayerFixtures):
             assert len(name) >= len(pattern) + 16, "it must not be guessed"
             layer.send(name, {})
 
-    @pytest.mark.parametrize("pattern", ["plain", "", "?", "!", "two words?", "a!b!", "n" * 90 + "?", None, b"x?"], ids=repr)
+    @pytest.mark.parametrize(
+        "pattern", ["plain", "", "?", "!", "two words?", "a!b!", "n" * 90 + "?", None, b"x?"], ids=repr
+    )
     def test_new_channel_refuses_other_patterns(self, layer: ChannelLayer, pattern: str) -> None:
         with pytest.raises(TypeError):
             layer.new_channel(pattern)

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from chancelery.exceptions import ChannelFull
-from chancelery.layers.base import ChannelLayer, Send
+from chancelery.layers.base import ChannelLayer, Finished, Send
 from tests.contracts.fixtures import LayerFixtures, MakeLayer, SteppedClock, drain, dropped, fetch
 
 ROUNDS = 10
@@ -139,9 +139,7 @@ class QueuesContract(LayerFixtures):
         assert drain(layer, source) == []
 
     @pytest.mark.parametrize("channel", ["ordinary", "single?reader", "process!local"])
-    def test_expired_messages_are_counted_once(
-        self, make_layer: MakeLayer, clock: SteppedClock, channel: str
-    ) -> None:
+    def test_expired_messages_are_counted_once(self, make_layer: MakeLayer, clock: SteppedClock, channel: str) -> None:
         layer = make_layer(expiry=10)
         for _ in range(3):
             layer.send(channel, {})
@@ -246,7 +244,8 @@ class QueuesContract(LayerFixtures):
             assert layer.receive(["process!" if "!" in channel else channel]) == (channel, {})
 
     @pytest.mark.timeout(30)
-    def test_wait_returns_when_a_lane_is_released(self, layer: ChannelLayer) -> None:
+    @pytest.mark.parametrize("end", ["finish", "recover", "give back", "drop"])
+    def test_wait_returns_when_another_worker_makes_a_message_available(self, layer: ChannelLayer, end: str) -> None:
         first, second = layer.open_lease(), layer.open_lease()
         layer.send("channel", {"n": 1}, lane="d!x")
         layer.send("channel", {"n": 2}, lane="d!x")
@@ -254,15 +253,21 @@ class QueuesContract(LayerFixtures):
         found: list[object] = []
 
         def work() -> None:
-            while not found:
-                layer.wait(["channel"], timeout=5)
+            while not found:  # a wait may return early
+                layer.wait(["channel"], timeout=1000)
                 found.extend(fetch(layer, second, "channel"))
 
         worker = threading.Thread(target=work, daemon=True)
         worker.start()
-        layer.close_lease(first)
+        if end == "finish":
+            layer.finish([Finished(delivery) for delivery in deliveries], first)
+        elif end == "recover":
+            layer.recover(first, [])
+        else:
+            layer.close_lease(first, deliveries if end == "give back" else [])
         worker.join(20)
-        assert [delivery.content for delivery in deliveries + found] == [{"n": 1}, {"n": 2}]
+        expected = 1 if end in {"recover", "give back"} else 2
+        assert [delivery.content for delivery in found] == [{"n": expected}]
 
     def test_wait_returns_when_nothing_comes(self, layer: ChannelLayer) -> None:
         layer.wait(["channel", "process!"], timeout=0.01)

@@ -91,7 +91,7 @@ def test_an_error_of_the_loop_itself_is_logged_and_the_thread_begins_anew(start,
     assert len(layer.leases) == 2
     assert "worker thread 1 stumbled, and begins anew" in caplog.text
     assert "worker heartbeat stumbled, and begins anew" in caplog.text
-    assert "what consumers sent for 1 messages is lost: it could not be told" in caplog.text
+    assert "what consumers sent or deferred for 1 messages is lost" in caplog.text
 
 
 def free_port():
@@ -180,4 +180,4 @@ def test_a_worker_that_stops_while_redis_is_gone_says_what_is_lost(own_server, o
     running.worker.stop()
     go_on.set()
     assert running.stop() is False
-    assert "what consumers sent for 1 messages is lost: it could not be told" in caplog.text
+    assert "what consumers sent or deferred for 1 messages is lost" in caplog.text

@@ -91,6 +91,24 @@ def test_what_was_fetched_behind_a_slow_message_goes_to_other_threads(layer, sta
     assert answers(layer, 1) == [{"text": "slow"}]
 
 
+def test_what_was_fetched_behind_something_deferred_that_is_slow_goes_to_other_threads(layer, start):
+    go_on = threading.Event()
+
+    def consumer(message):
+        echo(message)
+        if message["text"] == "slow":
+            outbox.current().defer(lambda: go_on.wait(30))
+
+    start(layer, [route("websocket.receive", consumer)], threads=2)
+    for number in range(300):
+        say(layer, "fast", reply_channel=f"gw!{number}")
+    answers(layer, 300)
+    for number in range(300):
+        say(layer, "slow" if number == 150 else "fast", reply_channel=f"gw!{number}")
+    assert len(answers(layer, 300)) == 300
+    go_on.set()
+
+
 def test_a_consumer_that_raises_harms_no_other_and_its_sends_go_out(layer, start):
     def consumer(message):
         echo(message)
