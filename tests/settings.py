@@ -1,6 +1,6 @@
 """Django settings of the test suite. The channel layer and Redis are chosen by the tests that need them."""
 
-SECRET_KEY = "only for tests"  # noqa: S105
+SECRET_KEY = "only for tests"
 DEBUG = False
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 USE_TZ = True

@@ -69,6 +69,7 @@ class ThreadWire:
     def __init__(self, url: str) -> None:
         self._url = url
         self._local = threading.local()
+        self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
         options = connections.options(url)
         self._pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **options)
 
@@ -108,12 +109,14 @@ class ThreadWire:
 
     def close(self) -> None:
         """Close the connections of every thread."""
-        self._pool.disconnect()
+        for connection in list(self._opened):
+            connection.disconnect()
 
     def _connection(self) -> Any:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = self._pool.make_connection()
+            self._opened.add(connection)
         if not connection.is_connected:
             connection.connect()
         return connection

@@ -19,7 +19,7 @@ from chancelery.gateway.protocols import Action, BadReply, Receive, Scope
 from chancelery.gateway.protocols import websocket as protocol
 from chancelery.gateway.protocols.websocket import Accept, Close, Deny, Reply, State
 from chancelery.gateway.steadiness import absorb_cancellation
-from chancelery.layers.base import Send
+from chancelery.layers.base import Send, Will
 from chancelery.types import Content
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Connection:
 
     def _announce(self, scope: Scope) -> None:
         scheme = scope.get("scheme") or self._door.scheme or "ws"
-        self._post(protocol.CONNECT, protocol.connect_message(scope, self.reply_channel, scheme))
+        self._post(protocol.CONNECT, protocol.connect_message(scope, self.reply_channel, scheme), self._last_will())
         self._announced = self._posted is not None
         if self._connecting is not None:
             patience = conf.current().connect_timeout
@@ -157,9 +157,9 @@ class Connection:
                 )
             self._door.regulate()
 
-    def _post(self, channel: str, content: Content) -> None:
+    def _post(self, channel: str, content: Content, will: Will | None = None) -> None:
         try:
-            send = Send(channel, self._process.layer.pack(content, trail.onward(channel)), self._lane)
+            send = Send(channel, self._process.layer.pack(content, trail.onward(channel)), self._lane, will=will)
         except MessageTooLarge as error:
             self._refuse(error)
             return
@@ -190,6 +190,11 @@ class Connection:
     def _complain(self, key: str, complaint: str, *args: object) -> None:
         self._process.complaints.say(key, f"websocket on %r {complaint}", self.path, *args)
 
+    def _last_will(self) -> Will:
+        """Return the disconnect message that is sent in this socket's name if its process dies."""
+        content = protocol.disconnect_message(self.reply_channel, self.path, None, protocol.ABNORMAL)
+        return Will(protocol.DISCONNECT, self._process.layer.pack(content, trail.onward(protocol.DISCONNECT)))
+
     def _leave(self, code: int) -> None:
         self._over = True
         self._state = State.CLOSED
@@ -198,7 +203,7 @@ class Connection:
         if self._announced:
             content = protocol.disconnect_message(self.reply_channel, self.path, self._order + 1, code)
             body = self._process.layer.pack(content, trail.onward(protocol.DISCONNECT))
-            message = Send(protocol.DISCONNECT, body, self._lane)
+            message = Send(protocol.DISCONNECT, body, self._lane, leaves=True)
         self._process.leave(self, message)
 
     # Called by the reader of replies, by timers and when the process drains
@@ -220,6 +225,16 @@ class Connection:
     def retire(self) -> None:
         """Close the socket because this process ends."""
         self._close_with(Deny(503) if self._state is State.CONNECTING else Close(protocol.RESTART))
+
+    @property
+    def will(self) -> Will | None:
+        """See `Guest`."""
+        return self._last_will() if self._announced and not self._over else None
+
+    def bury(self) -> None:
+        """See `Guest`."""
+        self._announced = False
+        self.retire()
 
     def dismiss(self) -> None:
         """End the connection without waiting for its client."""

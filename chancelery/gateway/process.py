@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from chancelery import conf, names
-from chancelery.exceptions import ChanceleryError
+from chancelery.exceptions import ChanceleryError, LayerUnavailable
 from chancelery.gateway.departures import Departure, Departures
 from chancelery.gateway.posting import Posted, Posting
 from chancelery.gateway.replies import Recipient, Replies
@@ -162,6 +162,10 @@ class GatewayProcess:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
+        try:
+            await self.layer.aend_process(self.name)
+        except LayerUnavailable:
+            _logger.warning("stopping without the layer: this process will be taken for dead there")
         await self.layer.aclose()
 
     def _forget(self, channel: str) -> list[tuple[str, str]]:

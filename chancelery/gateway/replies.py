@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar, cast
 
 from chancelery import trail
 from chancelery.gateway.protocols import BadReply
-from chancelery.layers.base import ChannelLayer
+from chancelery.layers.base import ChannelLayer, Will
 from chancelery.layers.mailbox import Inbound, Mailbox
 from chancelery.log import Burst, room
 from chancelery.types import Content
@@ -22,6 +22,8 @@ from chancelery.types import Content
 _LIMIT: Final = 512
 _BLOCK_SECONDS: Final = 5.0
 _DELIVERIES_PER_TICK: Final = 128
+
+_logger = room("gateway")
 
 Meaning = TypeVar("Meaning")
 Membership = tuple[str, str]
@@ -64,6 +66,13 @@ class Letter:
 class Recipient(Protocol):
     """Whoever has a reply channel of this process."""
 
+    @property
+    def will(self) -> Will | None:
+        """What is sent in its lane should this process die; None when there is nothing to say."""
+
+    def bury(self) -> None:
+        """End it, without another word to the layer: its will has been sent."""
+
     def take(self, letter: Letter) -> None:
         """Do what *letter* says. Must not raise, nor wait."""
 
@@ -83,9 +92,11 @@ class Replies:
         self._process = process
         self._recipients = recipients
         self._discard = discard
+        # Reading is also the sign of life: it must come several times within a lease.
+        self._block_seconds = min(_BLOCK_SECONDS, layer.limits.lease_seconds / 3)
         self._mailbox = Mailbox(process, knows=recipients.__contains__)
         self._to_register: set[Membership] = set()
-        self._complaints = Burst(room("gateway"), logging.ERROR)
+        self._complaints = Burst(_logger, logging.ERROR)
 
     def forget(self, channel: str) -> list[Membership]:
         """Drop what is known of a channel that has closed, and return its memberships, for the layer to end."""
@@ -95,8 +106,10 @@ class Replies:
         """Collect mail, waiting for it if there is none, and hand it out. Raises: LayerUnavailable."""
         if self._mailbox.stale:
             await self._reload()
-        collected = await self._layer.acollect(self._process, self._mailbox.position, _LIMIT, _BLOCK_SECONDS)
-        if collected.lost:
+        collected = await self._layer.acollect(self._process, self._mailbox.position, _LIMIT, self._block_seconds)
+        if collected.reaped:
+            self._bury_all()
+        elif collected.lost:
             self._to_register.update(self._mailbox.memberships())
         inbound = self._mailbox.take(collected)
         if self._mailbox.strays:
@@ -116,8 +129,22 @@ class Replies:
                 if handed_out % _DELIVERIES_PER_TICK == 0:
                     await asyncio.sleep(0)  # a large group must not keep frames and pings waiting
 
+    def _bury_all(self) -> None:
+        """End all connections: others were told that they are gone."""
+        recipients = list(self._recipients.values())
+        _logger.error(
+            "closing %d connections: this process was cut off from the layer for so long that it was taken for dead",
+            len(recipients),
+        )
+        self._to_register.clear()
+        for recipient in recipients:
+            recipient.bury()
+
     async def _reload(self) -> None:
-        """Read the memberships anew; those that the server has lost are registered again."""
+        """Read the memberships anew; those that the server has lost are registered again, and wills left again."""
+        with trail.following((), "gateway"):
+            wills = [(channel, guest.will) for channel, guest in self._recipients.items()]
+        await self._layer.aleave_wills([(channel, will) for channel, will in wills if will is not None])
         found = await self._layer.agroups_of(self._process)
         missing = self._to_register - {(group, channel) for group, channel, _ in found}
         alive = [(group, channel) for group, channel in missing if channel in self._recipients]

@@ -7,7 +7,7 @@ What they mean is `protocols.http`'s. Request bodies are bounded by settings; st
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from chancelery import conf, trail
 from chancelery.exceptions import MessageTooLarge
@@ -133,6 +133,13 @@ class Request:
 
     def retire(self) -> None:
         """See `Guest`. A request is not cut short: it has until the end of the drain."""
+
+    will: Final = None
+    """See `Guest`. Nobody waits to hear that a request has ended."""
+
+    def bury(self) -> None:
+        """See `Guest`. Its answer may have been dropped with the process's mail."""
+        self.dismiss()
 
     def dismiss(self) -> None:
         """See `Guest`."""

@@ -43,12 +43,16 @@ class Queues:
         self.purge(channel, now_ms)
         return self._shift(channel) if channel in self._ready else None
 
-    def release(self, lane: str) -> None:
+    def release(self, lane: str, now_ms: int) -> None:
         """Let the next message of *lane* onto its own channel's queue, since the one that was out is done with."""
         waiting = self._lanes.get(lane)
+        if waiting is None:
+            return
+        while waiting and waiting[0].expired(now_ms):
+            self._ledger.dropped("expired", waiting.popleft())
         if waiting:
             self._append(waiting.popleft())
-        elif waiting is not None:
+        else:
             del self._lanes[lane]
 
     def give_back(self, parcels: Sequence[Parcel]) -> None:
@@ -71,7 +75,7 @@ class Queues:
         while (parcel := self.oldest(channel)) and parcel.expired(now_ms):
             self._shift(channel)
             self._ledger.dropped("expired", parcel)
-            self.release(parcel.lane)
+            self.release(parcel.lane, now_ms)
 
     def sweep(self, now_ms: int) -> None:
         """Purge the single-reader channels: there is no end of their names, and often nobody left to read them."""

@@ -36,9 +36,16 @@ if TYPE_CHECKING:
     from chancelery.trail import Trail
     from chancelery.types import Content
 
-__all__ = ["ChannelLayer", "Delivery", "Fetched", "Finished", "Reaped", "Refusal", "Send"]
+__all__ = ["ChannelLayer", "Delivery", "Fetched", "Finished", "Reaped", "ReapedProcess", "Refusal", "Send", "Will"]
 
 CapacityPatterns = Mapping["str | re.Pattern[str]", int]
+
+
+class Will(NamedTuple):
+    """What is sent in a connection's lane when the process that it belongs to dies."""
+
+    address: str
+    body: bytes
 
 
 class Send(NamedTuple):
@@ -51,6 +58,10 @@ class Send(NamedTuple):
     lane: str = ""
     """From `ChannelLayer.lane`; empty for a message whose order does not matter."""
     to_group: bool = False
+    will: Will | None = None
+    """Left together with the message, by the first one of a lane's connection."""
+    leaves: bool = False
+    """The last message of the lane's connection: together with it, its will becomes void."""
 
 
 class Delivery(NamedTuple):
@@ -91,6 +102,14 @@ class Reaped(NamedTuple):
 
     channel: str
     trail: Trail
+
+
+class ReapedProcess(NamedTuple):
+    """A process that died."""
+
+    process: str
+    wills: int
+    """How many of its connections' wills were sent."""
 
 
 class Clock(Protocol):
@@ -265,6 +284,15 @@ class ChannelLayer(ABC):
         return self.fetch(channels, limit, lease)
 
     @abstractmethod
+    def reap_process(self) -> ReapedProcess | None:
+        """
+        End one process that left wills and has not read its mail for `lease_seconds`; None when there is none.
+
+        Its connections' wills are sent, at most a few hundred in one call, its memberships end. A process that comes
+        back learns of it (`Collected.reaped`).
+        """
+
+    @abstractmethod
     def wait(self, channels: Sequence[str], timeout: float) -> None:
         """Return when there may be something on one of *channels*, or after *timeout* seconds."""
 
@@ -298,6 +326,14 @@ class ChannelLayer(ABC):
     @abstractmethod
     async def adiscard(self, memberships: Sequence[tuple[str, str]]) -> None:
         """End each `(group, channel)` of *memberships*, for a socket that has closed."""
+
+    @abstractmethod
+    async def aleave_wills(self, wills: Sequence[tuple[str, Will]]) -> None:
+        """Leave the wills of connections, each with its lane, again: the server has lost them."""
+
+    @abstractmethod
+    async def aend_process(self, process: str) -> None:
+        """Forget *process*, which stops and has no connections any more; with some, it is left for `reap_process`."""
 
     @abstractmethod
     async def acheck(self) -> None:

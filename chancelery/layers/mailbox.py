@@ -32,6 +32,8 @@ class Collected(NamedTuple):
     """Envelopes and control messages that have not expired, oldest first."""
     lost: bool = False
     """The list was not where it was left: the server lost it (or began anew)."""
+    reaped: bool = False
+    """The process had been silent for so long that it was taken for dead, and the wills of its connections sent."""
 
 
 class Inbound(NamedTuple):

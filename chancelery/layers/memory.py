@@ -8,6 +8,7 @@ doorbell held; readers sleep until it is rung for them, and nothing polls.
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,9 @@ from chancelery.layers._groups import Groups
 from chancelery.layers._leases import Leases
 from chancelery.layers._ledger import Ledger, Parcel
 from chancelery.layers._mail import MailList
+from chancelery.layers._processes import Processes
 from chancelery.layers._queues import Queues
-from chancelery.layers.base import Delivery, Fetched, Finished, Reaped, Refusal, Send
+from chancelery.layers.base import Delivery, Fetched, Finished, Reaped, ReapedProcess, Refusal, Send, Will
 
 if TYPE_CHECKING:
     from chancelery.layers.mailbox import Collected
@@ -133,6 +135,19 @@ class InMemoryChannelLayer(base.ChannelLayer):
             self._sweep(now_ms)
             return [reaped for lease in self._leases.overdue(now_ms) for reaped in self._end_lease(lease)]
 
+    def reap_process(self) -> ReapedProcess | None:
+        """See `base`."""
+        with self._doorbell:
+            now_ms = self._now_ms()
+            process = self._processes.overdue(now_ms)
+            if process is None:
+                return None
+            wills = self._processes.bury(process)
+            for lane, will in wills.items():
+                self._put(will.address, Send(will.address, will.body, lane), now_ms, capacity=sys.maxsize)
+            self._forget_process(process, now_ms)
+            return ReapedProcess(process, len(wills))
+
     def wait(self, channels: Sequence[str], timeout: float) -> None:
         """See `base`."""
         with self._doorbell:
@@ -143,7 +158,9 @@ class InMemoryChannelLayer(base.ChannelLayer):
     def collect(self, process: str, position: int, limit: int) -> Collected:
         """See `base`."""
         with self._doorbell:
-            return self._mail_of(process).collect(position, limit, self._now_ms())
+            reaped = self._processes.renew(process, self._lease_deadline_ms())
+            collected = self._mail_of(process).collect(position, limit, self._now_ms())
+            return collected._replace(lost=collected.lost or reaped, reaped=reaped)
 
     async def acollect(self, process: str, position: int, limit: int, timeout: float) -> Collected:  # noqa: ASYNC109 - the contract's
         """See `base`."""
@@ -152,6 +169,18 @@ class InMemoryChannelLayer(base.ChannelLayer):
             return collected
         await self._doorbell.listen(process, lambda: self._has_something(process), timeout)
         return self.collect(process, collected.position, limit)
+
+    async def aleave_wills(self, wills: Sequence[tuple[str, Will]]) -> None:
+        """See `base`."""
+        with self._doorbell:
+            for lane, will in wills:
+                self._processes.leave(lane, will, self._lease_deadline_ms())
+
+    async def aend_process(self, process: str) -> None:
+        """See `base`."""
+        with self._doorbell:
+            if self._processes.end(process):
+                self._forget_process(process, self._now_ms())
 
     # Upkeep
 
@@ -191,6 +220,7 @@ class InMemoryChannelLayer(base.ChannelLayer):
         self._ledger = Ledger()
         self._queues = Queues(self.limits.lane_capacity, self._ledger, self._doorbell.ring)
         self._groups = Groups()
+        self._processes = Processes()
         self._mail_lists: dict[str, MailList] = {}
 
     def _now_ms(self) -> int:
@@ -207,6 +237,10 @@ class InMemoryChannelLayer(base.ChannelLayer):
             elif not self._put(send.address, send, now_ms):
                 self._ledger.refused(send.address)
                 refused.append(Refusal(send, self.full(send)))
+            elif send.will:
+                self._processes.leave(send.lane, send.will, self._lease_deadline_ms())
+            elif send.leaves:
+                self._processes.void(send.lane)
         return refused
 
     def _store_for_group(self, send: Send, now_ms: int) -> None:
@@ -215,14 +249,14 @@ class InMemoryChannelLayer(base.ChannelLayer):
             if not self._put(place, unlaned, now_ms):
                 self._ledger.dropped("group_full", Parcel(0, place, "", codec.pack(0, place, "", send.body)))
 
-    def _put(self, place: str, send: Send, now_ms: int) -> bool:
+    def _put(self, place: str, send: Send, now_ms: int, capacity: int | None = None) -> bool:
         """Store *send* at *place*, a channel or, for a group's message, a process; return whether there was room."""
         process = names.process_of(place)
         channel, lane = (send.address, "") if process else (place, send.lane)
         deadline_ms = now_ms + _ms(self.limits.expiry)
         parcel = Parcel(deadline_ms, channel, lane, codec.pack(deadline_ms, channel, lane, send.body))
         store = self._mail_of(process) if process else self._queues
-        if not store.put(parcel, self.capacity_of(place), now_ms):
+        if not store.put(parcel, self.capacity_of(place) if capacity is None else capacity, now_ms):
             return False
         self._ledger.sent(place)
         if process:
@@ -234,7 +268,7 @@ class InMemoryChannelLayer(base.ChannelLayer):
         if parcel is None:
             return []
         refused = self._store(item.sends, now_ms)
-        self._queues.release(parcel.lane)
+        self._queues.release(parcel.lane, now_ms)
         return refused
 
     def _hand_out(self, channels: Sequence[str], limit: int, lease: str, now_ms: int) -> list[Delivery]:
@@ -255,16 +289,17 @@ class InMemoryChannelLayer(base.ChannelLayer):
                     return parcel, codec.unpack(parcel.data)
                 except CorruptMessage:
                     self._ledger.dropped("corrupt", parcel)
-                    self._queues.release(parcel.lane)
+                    self._queues.release(parcel.lane, now_ms)
         return None
 
     def _pop(self, channels: Sequence[str]) -> tuple[str, Content] | None:
         with self._doorbell:
-            taken = self._take(channels, self._now_ms())
+            now_ms = self._now_ms()
+            taken = self._take(channels, now_ms)
             if taken is None:
                 return None
             parcel, envelope = taken
-            self._queues.release(parcel.lane)
+            self._queues.release(parcel.lane, now_ms)
             return envelope.channel, envelope.content
 
     def _give_back(self, lease: str, numbers: Iterable[int]) -> None:
@@ -272,12 +307,17 @@ class InMemoryChannelLayer(base.ChannelLayer):
         self._queues.give_back([parcel for parcel in held if parcel])
 
     def _end_lease(self, lease: str) -> list[Reaped]:
-        reaped = []
+        reaped, now_ms = [], self._now_ms()
         for parcel in self._leases.end(lease):
             self._ledger.dropped("worker_died", parcel)
-            self._queues.release(parcel.lane)
+            self._queues.release(parcel.lane, now_ms)
             reaped.append(Reaped(parcel.channel, codec.unpack(parcel.data).trail))
         return reaped
+
+    def _forget_process(self, process: str, now_ms: int) -> None:
+        for group, channel, _ in self._groups.of(process, now_ms):
+            self._groups.discard(group, channel)
+        self._mail_lists.pop(process, None)
 
     def _sweep(self, now_ms: int) -> None:
         if now_ms - self._swept_ms >= _ms(self.limits.expiry):

@@ -59,14 +59,14 @@ class Worker:
         Returns whether everything that was begun was ended, and told to the layer, within `drain_seconds`.
         """
         worker_process_ready.send(sender=type(self))
-        threads: list[threading.Thread] = [*self._loops, self._heartbeat]
+        threads = [loop.thread for loop in self._loops] + [self._heartbeat.thread]
         for thread in threads:
             thread.start()
         self._await_order()
         self._drain.begin()
         self._join(threads)
         for loop in self._loops:
-            if loop.is_alive():
+            if loop.thread.is_alive():
                 _log.error("%s is still busy: what it is doing will be dropped when its lease runs out", loop.name)
         return all(loop.drained for loop in self._loops)
 

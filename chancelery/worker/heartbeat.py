@@ -19,7 +19,7 @@ from chancelery.worker.supervised import Supervised
 
 _TICK_SECONDS = 0.05
 _OUTAGE_SECONDS = 0.5
-_REAP_SECONDS = 1.0
+_LONGEST_PERIOD_SECONDS = 1.0
 
 
 class Heartbeat(Supervised):
@@ -30,13 +30,15 @@ class Heartbeat(Supervised):
         self._layer = layer
         self._loops = loops
         self._burst = Burst(room("worker"))
-        self._renew_at = 0.0
-        self._reap_at = 0.0
+        self._lease_seconds = layer.limits.lease_seconds
+        self._beat_at = 0.0
+        self._heard_at = float("-inf")
+        self._steady_since = 0.0
 
     @property
     def wanted(self) -> bool:
         """Whether there is still a thread to keep a lease for."""
-        return not self.drain.over and any(loop.is_alive() for loop in self._loops)
+        return not self.drain.over and any(loop.thread.is_alive() for loop in self._loops)
 
     def work(self) -> None:
         """Beat as long as it is wanted."""
@@ -52,12 +54,32 @@ class Heartbeat(Supervised):
         exchanges = [exchange for loop in self._loops if (exchange := loop.exchange) is not None]
         for exchange in exchanges:
             exchange.relieve()
-        if now >= self._renew_at:
+        if now >= self._beat_at:
             self._layer.renew([exchange.lease for exchange in exchanges])
-            self._renew_at = now + self._layer.limits.lease_seconds / 3
-        if now >= self._reap_at:
-            self._reap()
-            self._reap_at = now + _REAP_SECONDS
+            if self._is_steady(now):
+                self._reap()
+                self._reap_processes()
+            self._beat_at = now + min(_LONGEST_PERIOD_SECONDS, self._lease_seconds / 4)
+
+    def _is_steady(self, now: float) -> bool:
+        """
+        Tell whether the layer has answered without a gap for as long as a lease lasts.
+
+        After an outage nobody could renew anything: it is not a sign of death before everybody had the time to.
+        """
+        if now - self._heard_at > self._lease_seconds / 2:
+            self._steady_since = now
+        self._heard_at = now
+        return now - self._steady_since >= self._lease_seconds
+
+    def _reap_processes(self) -> None:
+        while (reaped := self._layer.reap_process()) is not None:
+            self._burst.say(
+                reaped.process,
+                "the gateway %s has died: the disconnect messages of %d connections are sent in its place",
+                reaped.process,
+                reaped.wills,
+            )
 
     def _reap(self) -> None:
         for channel, came_by in self._layer.reap():

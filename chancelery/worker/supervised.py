@@ -11,12 +11,13 @@ _log = room("worker")
 _RESTART_SECONDS = 0.5
 
 
-class Supervised(threading.Thread):
-    """Does its work, and begins anew after an error, as long as it is wanted."""
+class Supervised:
+    """Does its work in a thread of its own, and begins anew after an error, as long as it is wanted."""
 
     def __init__(self, name: str, drain: Drain) -> None:
-        super().__init__(name=name, daemon=True)
+        self.name = name
         self.drain = drain
+        self.thread = threading.Thread(target=self.run, name=name, daemon=True)
 
     @property
     def wanted(self) -> bool:

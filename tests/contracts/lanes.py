@@ -203,6 +203,19 @@ class LanesContract(LayerFixtures):
         assert third.content == {"n": 3}
         assert dropped(layer, "expired") == 1
 
+    def test_what_expires_in_its_lane_holds_up_nobody_even_on_a_channel_that_is_not_read(
+        self, make_layer: MakeLayer, clock: SteppedClock
+    ) -> None:
+        layer = make_layer(expiry=10)
+        send(layer, 1, "work")
+        send(layer, 2, "nobody.reads.this")
+        clock.advance(11)
+        lease = layer.open_lease()
+        assert fetch(layer, lease, "work") == []
+        assert dropped(layer, "expired") == 2
+        send(layer, 3, "work")
+        assert numbered(fetch(layer, lease, "work")) == [3]
+
     def test_an_expired_head_that_makes_room_releases_its_lane(
         self, make_layer: MakeLayer, clock: SteppedClock
     ) -> None:

@@ -121,6 +121,9 @@ class Model:
     def release(self, message: Message) -> None:
         if message.lane:
             waiting = self.lanes[message.lane]
+            while waiting and waiting[0].deadline < self.clock():
+                del waiting[0]
+                self.dropped["expired"] += 1
             if waiting:
                 self.ready[waiting[0].channel].append(waiting.pop(0))
             else:

@@ -109,7 +109,7 @@ class TestBodies:
             ({"a": {None: 1}}, r"\['a'\] has the key None"),
             ({"a": [{b"b": 1}]}, r"\['a'\]\[0\] has the key b'b'"),
         ],
-        ids=str,
+        ids=range(6),
     )
     def test_the_error_names_the_place(self, content: Any, place: str) -> None:
         with pytest.raises(TypeError, match=place):

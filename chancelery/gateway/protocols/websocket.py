@@ -135,8 +135,12 @@ def receive_message(event: Event, reply_channel: str, path: str, order: int) -> 
     return content
 
 
-def disconnect_message(reply_channel: str, path: str, order: int, code: int) -> Content:
-    """Return the content of `websocket.disconnect`; *order* is one more than that of the last frame."""
+def disconnect_message(reply_channel: str, path: str, order: int | None, code: int) -> Content:
+    """
+    Return the content of `websocket.disconnect`.
+
+    order: one more than that of the last frame; None where nobody is left to know it.
+    """
     return {"reply_channel": reply_channel, "path": path, "order": order, "code": code}
 
 

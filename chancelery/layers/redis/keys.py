@@ -13,6 +13,7 @@ COLLECT = scripts.load(COMMON, (_PACKAGE, "collect.lua"))
 MEMBERSHIP = scripts.load(COMMON, (_PACKAGE, "membership.lua"))
 MEMBERS = scripts.load(COMMON, (_PACKAGE, "members.lua"))
 LEASE = scripts.load(COMMON, (_PACKAGE, "lease.lua"))
+WILLS = scripts.load(COMMON, (_PACKAGE, "wills.lua"))
 STATISTICS = scripts.load(COMMON, (_PACKAGE, "statistics.lua"))
 
 

@@ -15,7 +15,7 @@ from chancelery import names
 from chancelery.deployment import connections, wire
 from chancelery.exceptions import CorruptMessage, InvalidChannelLayerError
 from chancelery.layers import codec
-from chancelery.layers.base import ChannelLayer, Delivery, Fetched, Finished, Reaped, Refusal, Send
+from chancelery.layers.base import ChannelLayer, Delivery, Fetched, Finished, Reaped, ReapedProcess, Refusal, Send, Will
 from chancelery.layers.mailbox import Collected
 from chancelery.layers.redis import keys
 from chancelery.log import Burst, room
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _log = room("layers.redis")
 _burst = Burst(_log)
 _SCAN_COUNT = 1000
+_WILLS_AT_ONCE = 500
+_REAPED = 2
 MAX_FETCH = 1024
 
 
@@ -122,8 +124,13 @@ class RedisChannelLayer(ChannelLayer):
         self._run(keys.LEASE, [self._now(), "close", lease, *(delivery.id for delivery in unstarted)])
 
     def reap(self) -> list[Reaped]:
-        dropped = self._run(keys.LEASE, [self._now(), "reap", self._ms(self.limits.lease_seconds)])
+        dropped = self._run(keys.LEASE, [self._now(), "reap", ""])
         return [_reaped(envelope) for envelope in dropped]
+
+    def reap_process(self) -> ReapedProcess | None:
+        args = [self._now(), "reap", self._ms(self.limits.expiry), _WILLS_AT_ONCE]
+        process, wills, found = self._run(keys.WILLS, args)
+        return ReapedProcess(process.decode(), wills) if found else None
 
     def wait(self, channels: Sequence[str], timeout: float) -> None:
         bells = (f"{self.prefix}bell:{channel}" for channel in channels)
@@ -136,10 +143,10 @@ class RedisChannelLayer(ChannelLayer):
         return self._refused(sends, answer[1])
 
     def collect(self, process: str, position: int, limit: int) -> Collected:
-        return _collected(self._run(keys.COLLECT, [self._now(), process, position, limit]))
+        return _collected(self._run(keys.COLLECT, self._collecting(process, position, limit)))
 
     async def acollect(self, process: str, position: int, limit: int, timeout: float) -> Collected:  # noqa: ASYNC109
-        args = [self._now(), process, position, limit]
+        args = self._collecting(process, position, limit)
         # After a read that emptied the list, whatever came since has rung the bell: wait for that and read right after.
         if process not in self._emptied:
             collected = _collected(await self._arun(keys.COLLECT, args))
@@ -164,6 +171,15 @@ class RedisChannelLayer(ChannelLayer):
             changes = [("discard", group, channel) for group, channel in memberships]
             await self._arun(keys.MEMBERSHIP, self._membership_args(changes))
 
+    async def aleave_wills(self, wills: Sequence[tuple[str, Will]]) -> None:
+        args: list[Any] = [self._now(), "leave", self._ms(self.limits.lease_seconds)]
+        for lane, will in wills:
+            args += (lane, will.address, will.body)
+        await self._arun(keys.WILLS, args)
+
+    async def aend_process(self, process: str) -> None:
+        await self._arun(keys.WILLS, [self._now(), "end", process])
+
     async def acheck(self) -> None:
         with connections.reporting(self.url):
             info = await connections.async_client(self.url).info("server")
@@ -182,6 +198,9 @@ class RedisChannelLayer(ChannelLayer):
     @property
     def _client(self) -> Any:
         return connections.sync_client(self.url)
+
+    def _collecting(self, process: str, position: int, limit: int) -> list[Any]:
+        return [self._now(), process, position, limit, self._ms(self.limits.lease_seconds)]
 
     def _note(self, process: str, position: int, limit: int, collected: Collected) -> None:
         if not collected.lost and collected.position - position < limit:
@@ -220,14 +239,17 @@ class RedisChannelLayer(ChannelLayer):
         ]
 
     def _add_sends(self, args: list[Any], sends: Sequence[Send]) -> None:
-        for address, body, lane, to_group in sends:
+        for address, body, lane, to_group, will, leaves in sends:
             if to_group:
                 args += ("g", names.require_group(address), "", 0, body)
-            else:
-                names.require_channel(address)
-                if lane:
-                    names.require_channel(lane)
-                args += ("c", address, lane, self.capacity_of(address), body)
+                continue
+            names.require_channel(address)
+            if lane:
+                names.require_channel(lane)
+            kind = "o" if will else "x" if leaves else "c"
+            args += (kind, address, lane, self.capacity_of(address), body)
+            if will:
+                args += (names.require_channel(will.address), will.body)
 
     def _refused(self, sends: Sequence[Send], numbers: Iterable[int]) -> list[Refusal]:
         return [Refusal(sends[number - 1], self.full(sends[number - 1])) for number in numbers]
@@ -288,8 +310,8 @@ def _reaped(data: bytes) -> Reaped:
 
 
 def _collected(answer: Any) -> Collected:
-    now_ms, position, lost, entries = answer
-    return Collected(now_ms, position, entries, lost=bool(lost))
+    now_ms, position, entries, lost = answer
+    return Collected(now_ms, position, entries, lost=bool(lost), reaped=lost == _REAPED)
 
 
 def _memberships(flat: list[bytes]) -> list[tuple[str, str, int]]:

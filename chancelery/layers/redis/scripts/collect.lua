@@ -1,8 +1,9 @@
 -- Reads a process's mail from a position on, and drops what lies before it.
 --
 -- KEYS[1]  the layer's prefix
--- ARGV     clock, process, position, most entries to read
--- Returns  clock, position to read on from, 1 if the list was not where it was left, entries
+-- ARGV     clock, process, position, most entries to read, milliseconds that a process may be silent
+-- Returns  clock, position to read on from, entries, 1 if the list was not where it was left or 2 if the process was
+--          taken for dead and its connections have been given up
 
 begin(KEYS[1], ARGV[1])
 local process, position = ARGV[2], tonumber(ARGV[3])
@@ -22,6 +23,12 @@ end
 redis.call('SET', position_key, base, 'PX', BACKSTOP_MS)
 redis.call('PEXPIRE', prefix .. 'control:' .. process, BACKSTOP_MS)
 
+-- Whoever reads is alive; whoever is no longer listed has been ended, or has no connections.
+if redis.call('ZADD', prefix .. 'processes', 'XX', 'CH', now + ARGV[5], process) == 0
+    and redis.call('DEL', prefix .. 'reaped:' .. process) == 1 then
+  lost = 2
+end
+
 local raw = redis.call('LRANGE', box, 0, tonumber(ARGV[4]) - 1)
 local entries = {}
 for _, entry in ipairs(raw) do
@@ -35,4 +42,4 @@ if #raw > 0 then
   redis.call('PEXPIRE', box, BACKSTOP_MS)
 end
 commit()
-return {now, base + #raw, lost, entries}
+return {now, base + #raw, entries, lost}

@@ -14,6 +14,9 @@
 --   group-direct:<group>       hash    member that is not process-local -> its capacity
 --   process-capacities         hash    process -> how much mail it may have, where that is not the usual
 --   process-groups:<process>   set     groups in which the process has members
+--   processes                  zset    process that left a will -> when it counts as dead, unless it reads its mail
+--   wills:<process>            hash    lane -> channel and body of what is sent when the process dies
+--   reaped:<process>           string  there from its end on until it, back from the dead, has learned of it
 --   bell:<channel or process>  list    tokens on which readers block; never messages
 --   channels                   set     ordinary channels that were ever used
 --   counters                   hash    what was sent, refused and dropped
@@ -49,11 +52,15 @@ local function count(field, number)
   counts[field] = (counts[field] or 0) + (number or 1)
 end
 
+local function str8(text)
+  return string.char(0xd9, #text) .. text
+end
+
 -- A list that this script writes to: its key, what it shall get, its length before (read when it is needed).
 local function list_of(lists, kind, name)
   local list = lists[name]
   if not list then
-    list = {name = name, key = prefix .. kind .. name, str8 = string.char(0xd9, #name) .. name, sent = 0, full = 0}
+    list = {name = name, key = prefix .. kind .. name, str8 = str8(name), sent = 0, full = 0}
     lists[name] = list
   end
   return list
@@ -75,7 +82,7 @@ local function head_of(ttl)
 end
 
 local function seal(channel, body, ttl)
-  return head_of(ttl) .. string.char(0xd9, #channel) .. channel .. '\217\0' .. body
+  return head_of(ttl) .. str8(channel) .. '\217\0' .. body
 end
 
 local function deadline_of(envelope)
@@ -199,7 +206,7 @@ local function has_room(queue, capacity)
 end
 
 local function send_to_queue(queue, lane, body, ttl, capacity, lane_capacity)
-  local envelope = head_of(ttl) .. queue.str8 .. string.char(0xd9, #lane) .. lane .. body
+  local envelope = head_of(ttl) .. queue.str8 .. str8(lane) .. body
   if lane ~= '' and redis.call('HSETNX', lanes_key, lane, '') == 0 then
     local key = prefix .. 'lane:' .. lane
     if redis.call('RPUSH', key, envelope) > lane_capacity then
@@ -328,6 +335,29 @@ local function give_back(lease, ids, keep)
     redis.call('LPUSH', prefix .. 'ready:' .. channel, envelope)
     ring(channel, 1)
   end
+end
+
+local function leave_will(lane, channel, body, lease_ms)
+  local process = process_of(lane)
+  redis.call('HSET', prefix .. 'wills:' .. process, lane, str8(channel) .. body)
+  redis.call('ZADD', prefix .. 'processes', 'NX', now + lease_ms, process)
+end
+
+-- Ends a process that died or stopped: its memberships and its mail are gone.
+local function end_process(process)
+  for _, group in ipairs(redis.call('SMEMBERS', prefix .. 'process-groups:' .. process)) do
+    for _, channel in ipairs(redis.call('ZRANGE', prefix .. 'group:' .. group, 0, -1)) do
+      if process_of(channel) == process then
+        remove_member(group, channel)
+      end
+    end
+  end
+  count('dropped:process_died', redis.call('LLEN', prefix .. 'box:' .. process))
+  for _, kind in ipairs({'box:', 'position:', 'control:', 'process-groups:', 'wills:', 'bell:'}) do
+    redis.call('DEL', prefix .. kind .. process)
+  end
+  redis.call('HDEL', prefix .. 'process-capacities', process)
+  redis.call('ZREM', prefix .. 'processes', process)
 end
 
 -- Ends a lease: what it still holds is dropped, with a record. Returns those envelopes.

@@ -5,7 +5,10 @@
 --          milliseconds that a message lives, lane capacity, process capacity,
 --          number of finished deliveries, and for each
 --              its id in the lease ("" for sends that belong to none), its lane, number of sends, and for each
---                  "g" for a group or "c", address, lane, capacity, body
+--                  kind, address, lane, capacity, body; the kinds are
+--                      "c" to a channel, "g" to a group,
+--                      "o" to a channel, and the lane's connection is open: two more, its will's channel and body,
+--                      "x" to a channel, and the lane's connection is closed: its will is void
 --          most messages to fetch, id of the first, number of channels, their names
 -- Returns  clock, refused sends (their numbers from 1, counted over all deliveries), envelopes
 
@@ -16,6 +19,24 @@ local lease_key = prefix .. 'lease:' .. lease
 local at = 8
 local refused, sent = {}, 0
 
+-- Sends what begins at this argument. Returns false when there was no room.
+local function send(index)
+  local kind, address, lane, body = ARGV[index], ARGV[index + 1], ARGV[index + 2], ARGV[index + 4]
+  if kind == 'g' then
+    send_to_group(address, body, ttl, process_capacity)
+    return true
+  end
+  if not send_to_channel(address, lane, body, ttl, tonumber(ARGV[index + 3]), lane_capacity) then
+    return false
+  end
+  if kind == 'o' then
+    leave_will(lane, ARGV[index + 5], ARGV[index + 6], lease_ms)
+  elseif kind == 'x' then
+    redis.call('HDEL', prefix .. 'wills:' .. process_of(lane), lane)
+  end
+  return true
+end
+
 for _ = 1, tonumber(ARGV[7]) do
   local id, held_lane, sends = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
@@ -23,14 +44,10 @@ for _ = 1, tonumber(ARGV[7]) do
   local valid = id == '' or redis.call('HDEL', lease_key, id) == 1
   for _ = 1, sends do
     sent = sent + 1
-    if valid then
-      if ARGV[at] == 'g' then
-        send_to_group(ARGV[at + 1], ARGV[at + 4], ttl, process_capacity)
-      elseif not send_to_channel(ARGV[at + 1], ARGV[at + 2], ARGV[at + 4], ttl, tonumber(ARGV[at + 3]), lane_capacity) then
-        refused[#refused + 1] = sent
-      end
+    if valid and not send(at) then
+      refused[#refused + 1] = sent
     end
-    at = at + 5
+    at = at + (ARGV[at] == 'o' and 7 or 5)
   end
   if valid and held_lane ~= '' then
     release_lane(held_lane)

@@ -6,7 +6,7 @@
 --          "close", lease, ids that were not started: these go back, the rest is dropped, the lease ends
 --          "corrupt", lease, id: drops one message that cannot be read
 --          "renew", milliseconds, leases: only those that still are
---          "reap", milliseconds that a lease lasts: ends the leases that ran out
+--          "reap", "": ends the leases that ran out
 -- Returns  the envelopes that were dropped
 
 begin(KEYS[1], ARGV[1])
@@ -33,13 +33,9 @@ elseif operation == 'renew' then
     redis.call('ZADD', prefix .. 'leases', 'XX', now + ARGV[3], lease)
   end
 else
-  -- After a restart the server's downtime is not the workers' fault: they get one full lease to come back.
-  local uptime = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
-  if uptime * 1000 >= tonumber(ARGV[3]) then
-    for _, lease in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'leases', '-inf', now)) do
-      for _, envelope in ipairs(end_lease(lease)) do
-        dropped[#dropped + 1] = envelope
-      end
+  for _, lease in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'leases', '-inf', now)) do
+    for _, envelope in ipairs(end_lease(lease)) do
+      dropped[#dropped + 1] = envelope
     end
   end
 end
