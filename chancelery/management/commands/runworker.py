@@ -42,7 +42,11 @@ class Command(BaseCommand):
         asyncio.run(_require_server(worker.channel_layer.layer))
         self._announce(worker, options["threads"])
         _obey_signals(worker)
-        if not worker.run():
+        try:
+            all_ended = worker.run()
+        finally:
+            worker.channel_layer.layer.close()
+        if not all_ended:
             raise CommandError("stopped before everything was ended; see the log")
         self.stdout.write("Stopped: everything that was begun is done.")
 
