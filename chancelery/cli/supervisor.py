@@ -47,6 +47,8 @@ class Child:
     def __init__(self, name: str, process: subprocess.Popen[bytes]) -> None:
         self.name = name
         self.process = process
+        self.reporter: threading.Thread | None = None
+        """Ends when all that the leader wrote has been printed, and its end reported."""
         self._leader_told = False
         self._others_told = False
 
@@ -104,11 +106,12 @@ class Supervisor:
             )
         except OSError as error:
             raise ImproperlyConfigured(f"the Procfile's process {name} cannot be started: {error}") from error
-        self._children.append(Child(name, process))
-        self.watch(name, process)
+        child = Child(name, process)
+        self._children.append(child)
+        child.reporter = self.watch(name, process)
 
-    def watch(self, name: str, process: subprocess.Popen[bytes], *, about: str = "") -> None:
-        """Print the output and report the end of *process*, which its starter will stop."""
+    def watch(self, name: str, process: subprocess.Popen[bytes], *, about: str = "") -> threading.Thread:
+        """Print the output and report the end of *process*, which its starter will stop, in the thread returned."""
         self._console.say(f"{name} runs (process {process.pid}{about and ', '}{about})")
         reader = threading.Thread(target=self._pass_on, args=(name, process), daemon=True)
         reader.start()
@@ -118,7 +121,9 @@ class Supervisor:
             reader.join(_LAST_LINES_SECONDS)  # what it left behind may hold the pipe open
             self._ends.put(Ended(name, status if status >= 0 else 128 - status))
 
-        threading.Thread(target=report, daemon=True).start()
+        reporter = threading.Thread(target=report, daemon=True)
+        reporter.start()
+        return reporter
 
     def wait(self, meanwhile: Callable[[], None] = lambda: None) -> Ended | None:
         """
@@ -146,6 +151,11 @@ class Supervisor:
         )
         if not gentle:
             self._kill()
+        for child in self._children:
+            if child.reporter is not None:
+                child.reporter.join(2 * _LAST_LINES_SECONDS)
+        while not self._ends.empty():
+            self._next_end()
         self._children.clear()
         return gentle
 
@@ -163,8 +173,6 @@ class Supervisor:
         while not over():
             if give_up():
                 return False
-            self._next_end()
-        while not self._ends.empty():
             self._next_end()
         return True
 

@@ -86,7 +86,7 @@ def test_the_page_of_the_tutorial_shows_what_is_said(site: Walk, page: Page) -> 
 
 
 @pytest.mark.browser
-def test_the_page_on_canvases_shows_a_result(site: Walk, page: Page) -> None:
+def test_what_the_page_on_browsers_makes_shows_a_result(site: Walk, page: Page) -> None:
     page.goto(site.here("http://127.0.0.1:8000/count/"))
     page.get_by_role("button", name="Count").click()
     expect(page.locator("#outcome")).to_have_text("8 words")
