@@ -159,9 +159,11 @@ class GatewayProcess:
         return True
 
     async def _stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
+        # More than once: what is cancelled while it opens a connection may go on as if nothing had happened.
+        while running := [task for task in self._tasks if not task.done()]:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=_POLL_SECONDS)
         try:
             await self.layer.aend_process(self.name)
         except LayerUnavailable:

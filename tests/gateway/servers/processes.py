@@ -83,7 +83,10 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
 
     def exit_status(self):
-        status = self.process.wait(PATIENCE)
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running, having said:\n{self.log}") from None
         self._reader.join(PATIENCE)
         return status
 
