@@ -10,7 +10,11 @@ USE_TZ = True
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "chancelery.layers.redis.RedisChannelLayer",
-        "CONFIG": {"hosts": [os.environ["TEST_REDIS_URL"]], "prefix": os.environ["TEST_PREFIX"]},
+        "CONFIG": {
+            "hosts": [os.environ["TEST_REDIS_URL"]],
+            "prefix": os.environ["TEST_PREFIX"],
+            "lease_seconds": float(os.environ.get("TEST_LEASE_SECONDS", "15")),
+        },
         "ROUTING": [],
     }
 }
