@@ -132,6 +132,7 @@ def celery_app(deployment: Deployment) -> Iterator[Any]:
     with override_settings(**deployment.django_settings(routing=ROUTING)):
         from tests.tasks.project.celery import app  # noqa: PLC0415 - it reads the settings
 
+        _state._register_app(app)  # again, if the package's tests were interrupted by others: close() ends that
         app.set_default()
         app.set_current()
         app.autodiscover_tasks(["tests.tasks.project"], force=True)
