@@ -108,6 +108,16 @@ class TestRetries:
         quiet(job)
         assert ends_of(job) == ["error"]
 
+    def test_a_retry_that_is_stored_late_does_not_undo_the_end(
+        self, socket: Socket, quiet: Quiet, celery_app: Any
+    ) -> None:
+        job = escalate(socket.message(), tasks.fails.s())
+        assert socket.end()["kind"] == "error"
+        quiet(job)
+        celery_app.backend.store_result(f"{job.id}-1", tasks.UnwellError("late"), "RETRY")
+        assert celery_app.AsyncResult(f"{job.id}-1").state == "FAILURE"
+        assert ends_of(job) == ["error"]
+
     def test_a_plain_task_that_retries_itself_is_told_too(self, socket: Socket) -> None:
         escalate(socket.message(), chain(tasks.plainly_flaky.s(2), add.s(10)))
         events = socket.events()

@@ -18,8 +18,9 @@ end
 local index, rank, final, name = string.match(entry, '^(%d+) (%d+) (%d) (.*)$')
 index, rank = tonumber(index), tonumber(rank)
 
-if rank == DONE then
-  return {'', '', 0}  -- as Celery has it: what succeeded stays so
+local reached = ({started = 4 * attempt + 1, retry = 4 * attempt + 2, failed = FAILED, done = DONE})[change]
+if rank == DONE or reached < rank then
+  return {'', '', 0}  -- what succeeded stays so, as Celery has it; and what was overtaken undoes nothing
 end
 if tonumber(ARGV[5]) > 0 then
   redis.call('SETEX', KEYS[2], ARGV[5], ARGV[4])
@@ -28,8 +29,7 @@ else
 end
 redis.call('PUBLISH', KEYS[2], ARGV[4])
 
-local reached = ({started = 4 * attempt + 1, retry = 4 * attempt + 2, failed = FAILED, done = DONE})[change]
-if reached <= rank then
+if reached == rank then
   return {'', '', 0}
 end
 redis.call('HSET', KEYS[1] .. ':members', task, string.format('%d %.0f %s %s', index, reached, final, name))
