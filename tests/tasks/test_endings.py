@@ -260,15 +260,17 @@ class TestRecords:
             use("deadbeef")
 
     def test_nothing_of_an_ended_job_is_kept_for_ever(self, socket: Socket, celery_app: Any) -> None:
-        job = escalate(socket.message(), group(number.s(1), number.s(2)))
+        key = f"key.{socket.process[5:-1]}"
+        job = escalate(socket.message(), group(waits_for.s(key), number.s(2)))  # it does not end while it is looked at
         client = celery_app.backend.client
         keys = [key for key in client.keys(f"*{job.id}*") if b":j:" in key]
         assert {key.rpartition(job.id.encode())[2] for key in keys} >= {b"", b":members", b":events"}
-        assert all(client.ttl(key) > HOUR for key in keys)
+        assert all(client.ttl(name) > HOUR for name in keys)
+        socket.layer.send(key, {})
         socket.end()
         kept = [key for key in client.keys(f"*{job.id}*") if b":j:" in key]
         assert len(kept) == 3
-        assert all(0 < client.ttl(key) <= HOUR for key in kept)
+        assert all(0 < client.ttl(name) <= HOUR for name in kept)
 
     def test_the_record_of_a_job_outlives_its_eta(self, socket: Socket, celery_app: Any) -> None:
         job = escalate(socket.message(), number.s(1), countdown=timedelta(days=30))
