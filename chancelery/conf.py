@@ -11,11 +11,16 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+
+OutgoingPolicy: TypeAlias = Literal["close", "drop_oldest", "keep_latest"]
+"""What becomes of a socket whose client does not read what is sent to it."""
+
+_CHOICES: Final = {"OutgoingPolicy": get_args(OutgoingPolicy)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,17 @@ class Settings:
     max_body_bytes: int = 2621440
     """The largest HTTP body that the gateway sends over the layer; a larger one is answered with 413."""
     outgoing_buffer_bytes: int = 4 * 1024 * 1024
-    """What may wait for a slow client before its socket is closed with 1013."""
+    """What may wait for one slow websocket client; `outgoing_policy` says what happens beyond."""
+    outgoing_policy: OutgoingPolicy = "close"
+    """`close` with 1013, `drop_oldest`, or `keep_latest`: only the latest frame, or the latest of each key, waits."""
+    response_buffer_bytes: int = 16 * 1024 * 1024
+    """What of a response over the layer may wait for a slow HTTP client before its connection is dropped."""
+    incoming_frames_per_second: float | None = None
+    """How many frames a socket may send; one that sends more is read from more slowly. None: as many as it likes."""
+    incoming_bytes_per_second: float | None = None
+    """How many bytes a socket's frames may have; one that sends more is read from more slowly. None: any number."""
+    incoming_patience: float | None = None
+    """How long a socket that keeps sending too much is slowed before it is closed with 1008. None: for ever."""
     check_origin: bool = True
     """Whether a browser's Origin must be in ALLOWED_HOSTS (on any port) or in CSRF_TRUSTED_ORIGINS."""
     job_expiry: float = 86400.0
@@ -60,13 +75,21 @@ def current() -> Settings:
 
 
 def _checked(key: str, value: object, kind: str) -> object:
+    if kind in _CHOICES:
+        if value in _CHOICES[kind]:
+            return value
+        raise ImproperlyConfigured(f"CHANCELERY[{key!r}] is one of {', '.join(_CHOICES[kind])}, not {value!r}")
     if kind == "bool":
         if isinstance(value, bool):
             return value
         raise ImproperlyConfigured(f"CHANCELERY[{key!r}] is True or False, not {value!r}")
-    allowed = int if kind == "int" else (int, float)
+    number, optional, _ = kind.partition(" | None")
+    if optional and value is None:
+        return None
+    allowed = int if number == "int" else (int, float)
     if isinstance(value, bool) or not isinstance(value, allowed) or not 0 < value < math.inf:
-        raise ImproperlyConfigured(f"CHANCELERY[{key!r}] is a number above 0 (type {kind}), not {value!r}")
+        or_none = " or None" if optional else ""
+        raise ImproperlyConfigured(f"CHANCELERY[{key!r}] is a number above 0{or_none} (type {number}), not {value!r}")
     return value
 
 

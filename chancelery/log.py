@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+_MOST_KEYS = 1000
+
 
 def room(name: str) -> logging.Logger:
     """Return the logger of a room: `chancelery.<name>`."""
@@ -31,6 +33,8 @@ class Burst:
         if now - self._said.get(key, -self._quiet_seconds) < self._quiet_seconds:
             self._held[key] = self._held.get(key, 0) + 1
             return
+        if len(self._said) > _MOST_KEYS:
+            self._said.clear()
         self._said[key] = now
         held = self._held.pop(key, 0)
         if held:

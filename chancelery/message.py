@@ -19,7 +19,8 @@ class Message:
     One message. Reads like its content: `message["text"]`; decorators set further attributes on it.
 
     content: what was sent. channel: where it was received. reply_channel: where the answer goes, or None.
-    channel_layer: the layer that it came by. trail: the hops that it took, see `chancelery.trail`.
+    channel_layer: the layer that it came by. trail: the hops that it took, see `chancelery.trail`. attempt: the
+    how-manieth time it is handled, above 1 only on channels of `at_least_once` whose worker died with it.
     """
 
     channel_session: ChannelSession
@@ -29,11 +30,17 @@ class Message:
     """Whether `defer_accept` was called."""
 
     def __init__(
-        self, content: dict[str, Any], channel_name: str, channel_layer: ChannelLayerWrapper, trail: Trail = ()
+        self,
+        content: dict[str, Any],
+        channel_name: str,
+        channel_layer: ChannelLayerWrapper,
+        trail: Trail = (),
+        attempt: int = 1,
     ) -> None:
         self.content = content
         self.channel_layer = channel_layer
         self.trail = trail
+        self.attempt = attempt
         self.channel = Channel(channel_name, channel_layer=channel_layer)
         reply_channel = content.get("reply_channel")
         self.reply_channel = Channel(reply_channel, channel_layer=channel_layer) if reply_channel else None
@@ -44,7 +51,8 @@ class Message:
 
     def copy(self) -> Message:
         """Return a copy whose content can be changed without changing this one's."""
-        return type(self)(copy.deepcopy(self.content), self.channel.name, self.channel_layer, self.trail)
+        content = copy.deepcopy(self.content)
+        return type(self)(content, self.channel.name, self.channel_layer, self.trail, self.attempt)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the content's *key*, or *default*."""

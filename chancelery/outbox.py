@@ -23,7 +23,7 @@ _open: ContextVar[Outbox | None] = ContextVar("chancelery_outbox", default=None)
 class Outbox:
     """What one run of a consumer wants to have sent. As a context manager: what is sent within it is held in it."""
 
-    __slots__ = ("_token", "at_once", "deferred", "sends")
+    __slots__ = ("_token", "at_once", "deferred", "is_open", "sends")
 
     def __init__(self) -> None:
         self.sends: list[tuple[str, Send]] = []
@@ -32,12 +32,16 @@ class Outbox:
         """What may happen only after the consumer has returned normally, and its sends are out."""
         self.at_once: set[str] = set()
         """Addresses that were sent to past this outbox, with `immediately`."""
+        self.is_open = False
+        """Whether somebody will still look into it."""
 
     def __enter__(self) -> Self:
         self._token = _open.set(self)
+        self.is_open = True
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.is_open = False
         _open.reset(self._token)
 
     def add(self, alias: str, send: Send) -> None:
@@ -55,7 +59,9 @@ class Outbox:
 
 def current() -> Outbox | None:
     """Return the outbox of the consumer that is running, or None outside of consumers."""
-    return _open.get()
+    box = _open.get()
+    # A task that an async consumer has left behind still has its outbox, which nobody empties any more.
+    return box if box is not None and box.is_open else None
 
 
 def holding() -> Outbox:

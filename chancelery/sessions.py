@@ -13,6 +13,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, ParamSpec, TypeVar
 
+from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
@@ -101,8 +102,14 @@ def channel_session(consumer: Callable[P, R]) -> Callable[P, R]:
     Give *consumer*, a function or method, its connection's session as `message.channel_session`.
 
     What was changed is stored when it ends, also when it raised; after `websocket.disconnect` the session is removed.
-    Raises, when called: ValueError without a message that has a reply channel; as `session_for_reply_channel`.
+    Raises: TypeError for an async function. When called: ValueError without a message that has a reply channel; as
+    `session_for_reply_channel`.
     """
+    if iscoroutinefunction(consumer):
+        raise TypeError(
+            f"channel_session decorates a plain def, since reading and storing a session holds up whatever does it: "
+            f"write {consumer!r} as one"
+        )
 
     @functools.wraps(consumer)
     def with_session(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from typing import get_args
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -10,9 +11,11 @@ from django.test import override_settings
 
 from chancelery import conf
 
-DURATIONS = [field.name for field in fields(conf.Settings) if str(field.type) == "float"]
+DURATIONS = [field.name for field in fields(conf.Settings) if str(field.type).startswith("float")]
 COUNTS = [field.name for field in fields(conf.Settings) if str(field.type) == "int"]
 SWITCHES = [field.name for field in fields(conf.Settings) if str(field.type) == "bool"]
+OPTIONAL = [field.name for field in fields(conf.Settings) if str(field.type).endswith(" | None")]
+CHOICES = {"outgoing_policy": get_args(conf.OutgoingPolicy)}
 
 
 def test_without_the_setting_everything_has_its_default() -> None:
@@ -20,7 +23,7 @@ def test_without_the_setting_everything_has_its_default() -> None:
 
 
 def test_every_option_is_of_a_kind_that_is_checked() -> None:
-    assert set(DURATIONS + COUNTS + SWITCHES) == set(asdict(conf.Settings()))
+    assert set(DURATIONS + COUNTS + SWITCHES) | set(CHOICES) == set(asdict(conf.Settings()))
 
 
 def test_the_defaults_pass_their_own_check() -> None:
@@ -35,6 +38,29 @@ def test_each_option_can_be_set_alone(name: str) -> None:
         assert asdict(conf.current()) == asdict(conf.Settings()) | {name: value}
 
 
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in CHOICES for value in CHOICES[name]])
+def test_each_choice_can_be_made(name: str, value: str) -> None:
+    with override_settings(CHANCELERY={name.upper(): value}):
+        assert getattr(conf.current(), name) == value
+
+
+@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("value", ["", "CLOSE", None, 1, ["close"]], ids=repr)
+def test_a_choice_is_one_of_a_few(name: str, value: object) -> None:
+    with (
+        override_settings(CHANCELERY={name.upper(): value}),
+        pytest.raises(ImproperlyConfigured, match=rf"is one of {', '.join(CHOICES[name])}, not"),
+    ):
+        conf.current()
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_a_limit_that_can_be_off_is_off(name: str) -> None:
+    assert getattr(conf.current(), name) is None
+    with override_settings(CHANCELERY={name.upper(): None}):
+        assert getattr(conf.current(), name) is None
+
+
 @pytest.mark.parametrize("name", DURATIONS)
 def test_durations_may_be_fractions(name: str) -> None:
     with override_settings(CHANCELERY={name.upper(): 0.25}):
@@ -42,11 +68,20 @@ def test_durations_may_be_fractions(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DURATIONS + COUNTS)
-@pytest.mark.parametrize("value", [0, -1, True, False, None, "5", [5]], ids=repr)
+@pytest.mark.parametrize("value", [0, -1, True, False, "5", [5]], ids=repr)
 def test_a_number_is_above_0(name: str, value: object) -> None:
     with (
         override_settings(CHANCELERY={name.upper(): value}),
         pytest.raises(ImproperlyConfigured, match=rf"CHANCELERY\['{name.upper()}'\] is a number above 0.*, not"),
+    ):
+        conf.current()
+
+
+@pytest.mark.parametrize("name", sorted({*DURATIONS, *COUNTS} - {*OPTIONAL}))
+def test_only_what_can_be_off_is_none(name: str) -> None:
+    with (
+        override_settings(CHANCELERY={name.upper(): None}),
+        pytest.raises(ImproperlyConfigured, match=r"is a number above 0 \(type"),
     ):
         conf.current()
 

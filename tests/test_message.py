@@ -65,6 +65,11 @@ def test_a_copy_can_be_changed_without_changing_the_message(wrapper):
     assert message.copy().channel.name == "a"
 
 
+def test_a_message_knows_its_attempt_and_so_does_its_copy(wrapper):
+    assert Message({}, "a", wrapper).attempt == 1
+    assert Message({}, "a", wrapper, (), 3).copy().attempt == 3
+
+
 def test_decorators_may_set_what_they_like_on_it(wrapper):
     message = Message({}, "a", wrapper)
     message.user = "someone"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 
 import pytest
@@ -48,6 +49,14 @@ def test_an_outbox_is_closed_when_its_consumer_raises():
     with pytest.raises(RuntimeError), outbox.holding():
         raise RuntimeError
     assert outbox.current() is None
+
+
+def test_who_still_has_it_when_it_is_closed_sends_at_once():
+    with routed() as wrapper:
+        with outbox.holding():
+            context = contextvars.copy_context()
+        context.run(Channel("a").send, {"n": 1})
+        assert received(wrapper.layer, "a") == [{"n": 1}]
 
 
 def test_another_thread_does_not_see_it():

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import types
+from typing import ClassVar
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chancelery import include, route, route_class
+from chancelery.generic.base import BaseConsumer
+from chancelery.generic.websockets import WebsocketConsumer
 from chancelery.handler import view_consumer
 from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.message import Message
 from chancelery.registry import ChannelLayerWrapper
-from chancelery.routing import Router, connect_consumer, null_consumer
+from chancelery.routing import Router, connect_consumer, is_async, null_consumer
 
 WRAPPER = ChannelLayerWrapper(InMemoryChannelLayer(), "default", [])
 
@@ -196,7 +201,8 @@ def test_adding_a_route_leaves_the_projects_list_as_it_is():
         (lambda: route("c", "tests.nowhere.at_all"), ImproperlyConfigured, "'tests.nowhere.at_all' cannot be imported"),
         (lambda: route("c", "tests.test_routing.none"), ImproperlyConfigured, "cannot be imported"),
         (lambda: route("c", 7), ImproperlyConfigured, "a consumer is callable with a message.*not 7"),
-        (lambda: route("c", _async_consumer), ImproperlyConfigured, "is async: write a plain def"),
+        (lambda: route("c", AsyncHandler), ImproperlyConfigured, r"AsyncHandler has the async method handle\(\)"),
+        (lambda: route("c", AsyncOverride), ImproperlyConfigured, r"AsyncOverride has the async method receive\(\)"),
         (lambda: route([], consumer), ValueError, r"the name of a channel.*not \[\]"),
         (lambda: route([7], consumer), ValueError, "the name of a channel"),
         (lambda: route_class(consumer), ValueError, r"a consumer class that has channel_names\(\)"),
@@ -216,8 +222,55 @@ def test_what_cannot_be_routed_is_refused_when_the_routing_is_built(make, error,
         make()
 
 
-async def _async_consumer(message):
+class AsyncHandler(BaseConsumer):
+    method_mapping: ClassVar = {"c": "handle"}
+
+    async def handle(self, message):
+        pass
+
+
+class AsyncOverride(WebsocketConsumer):
+    async def receive(self, text=None, **kwargs):
+        pass
+
+
+class AsyncBeside(WebsocketConsumer):
+    def receive(self, text=None, **kwargs):
+        async_to_sync(self.look_up)(text)
+
+    async def look_up(self, text):
+        pass
+
+
+class Instance:
+    async def __call__(self, message):
+        pass
+
+
+async def async_consumer(message):
     pass
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (async_consumer, True),
+        (functools.partial(async_consumer, n=1), True),
+        (Instance(), True),
+        (Instance().__call__, True),
+        (Instance, False),
+        (consumer, False),
+        (ClassConsumer, False),
+        (AsyncBeside, False),
+    ],
+)
+def test_consumers_may_be_async_functions_but_classes_are_called_as_they_are(found, expected):
+    assert is_async(found) is expected
+
+
+@pytest.mark.parametrize("found", [async_consumer, Instance(), AsyncBeside])
+def test_what_can_be_run_can_be_routed(found):
+    assert Router([route("c", found)]).match(message("c")) == (found, {})
 
 
 # What is not routed

@@ -209,3 +209,10 @@ def test_a_message_without_reply_channel_has_none(wrapper):
 def test_only_consumers_can_be_decorated():
     with pytest.raises(ValueError, match=r"whose first argument .* is a message"):
         remember({"reply_channel": "gw!one"})
+
+
+def test_an_async_function_is_refused():
+    with pytest.raises(TypeError, match=r"channel_session decorates a plain def, .* write <function .* as one"):
+
+        @channel_session
+        async def consumer(message): ...

@@ -9,24 +9,29 @@ this module shows any part of a URL but its scheme: what fails to parse may well
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-SCHEMES = ("redis", "rediss", "unix")
+SCHEMES = ("redis", "rediss", "unix", "sentinel")
+SENTINEL_PORT = 26379
 _TLS_OPTIONS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-_OPTIONS = {"redis": (), "rediss": _TLS_OPTIONS, "unix": ("db",)}
+_SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
+_OPTIONS = {"redis": (), "rediss": _TLS_OPTIONS, "unix": ("db",), "sentinel": _SENTINEL_OPTIONS}
+_SERVICE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _CERT_REQS = ("required", "optional", "none")
 _EXPECTED = (
-    "use redis://[user:password@]host[:port][/database], rediss:// for TLS, or "
-    "unix://[user:password@]/path[?db=number], with user and password percent-encoded"
+    "use redis://[user:password@]host[:port][/database], rediss:// for TLS, "
+    "unix://[user:password@]/path[?db=number], or "
+    "sentinel://[user:password@]host[:port],host[:port]/service[/database], with user and password percent-encoded"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where one Redis database is, and who asks."""
+    """Where one Redis database is (or who knows that), and who asks."""
 
     scheme: str
     host: str = ""
@@ -37,13 +42,19 @@ class Address:
     username: str = ""
     password: str = ""
     options: tuple[tuple[str, str], ...] = ()
-    """Of TLS, as redis-py, kombu and Celery name them."""
+    """Of TLS, as redis-py, kombu and Celery name them; or the user whom Sentinels ask a password of."""
+    sentinels: tuple[tuple[str, int], ...] = ()
+    """Host and port of the Sentinels that know where the master is."""
+    service: str = ""
+    """What the Sentinels call it."""
 
     @property
     def location(self) -> tuple[str, int | str, int]:
         """What tells two databases apart, whoever asks: equal for two spellings of one database on this machine."""
         if self.scheme == "unix":
             return ("unix", self.path, self.database)
+        if self.sentinels:
+            return sentinel_location(self.sentinels, self.service, self.database)
         host = self.host.lower()
         return ("local" if host in {"localhost", "127.0.0.1", "::1"} else host, self.port, self.database)
 
@@ -51,23 +62,38 @@ class Address:
         """Return the URL for redis-py, and for Django's cache."""
         if self.scheme == "unix":
             return f"unix://{self._credentials()}{quote(self.path)}?db={self.database}"
+        if self.sentinels:
+            hosts = ",".join(f"{_bracketed(host)}:{port}" for host, port in self.sentinels)
+            return f"sentinel://{self._credentials()}{hosts}/{self.service}/{self.database}{self._query()}"
         return self._tcp()
 
     def for_celery(self) -> str:
         """Return the URL for a broker or result backend."""
         if self.scheme == "unix":
             return f"redis+socket://{self._credentials()}{quote(self.path)}?virtual_host={self.database}"
+        if self.sentinels:
+            return ";".join(
+                f"sentinel://{self._credentials()}{_bracketed(host)}:{port}/{self.database}"
+                for host, port in self.sentinels
+            )
         return self._tcp()
+
+    def sentinel_options(self) -> dict[str, str]:
+        """Return user and password for the Sentinels, as redis-py names them."""
+        return {name.removeprefix("sentinel_"): value for name, value in self.options} if self.sentinels else {}
 
     def for_display(self) -> str:
         """Return the URL without its password, for messages and logs."""
-        shown = self.for_redis()
+        shown = replace(self, options=()).for_redis() if self.sentinels else self.for_redis()
         return shown.replace(self._credentials(), "***@", 1) if self.password else shown
 
     def _tcp(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        query = f"?{urlencode(self.options)}" if self.options else ""
-        return f"{self.scheme}://{self._credentials()}{host}:{self.port}/{self.database}{query}"
+        return (
+            f"{self.scheme}://{self._credentials()}{_bracketed(self.host)}:{self.port}/{self.database}{self._query()}"
+        )
+
+    def _query(self) -> str:
+        return f"?{urlencode(self.options)}" if self.options else ""
 
     def _credentials(self) -> str:
         if not self.username and not self.password:
@@ -80,6 +106,8 @@ def parse(url: object) -> Address:
     if not isinstance(url, str):
         raise ImproperlyConfigured(f"the Redis URL is a str, not {type(url).__name__}: {_EXPECTED}")
     scheme = _require_scheme(url.strip())
+    if scheme == "sentinel":
+        return _parse_sentinels(url.strip())
     try:
         parts = urlsplit(url.strip())
         port = parts.port or 6379
@@ -104,6 +132,48 @@ def parse(url: object) -> Address:
         password=unquote(parts.password or ""),
         options=tuple(options.items()),
     )
+
+
+def sentinel_location(sentinels: Iterable[tuple[str, int]], service: str, database: int) -> tuple[str, int | str, int]:
+    """Return what tells a database apart that Sentinels know of, as `Address.location`."""
+    return (
+        "sentinel",
+        ",".join(sorted(f"{host.lower()}:{port}" for host, port in sentinels)) + f"/{service}",
+        database,
+    )
+
+
+def _parse_sentinels(url: str) -> Address:
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    username, _, password = credentials.partition(":")
+    service, _, database = parts.path.strip("/").partition("/")
+    if "@" in credentials or not hosts or not _SERVICE.fullmatch(service):
+        raise ImproperlyConfigured(f"the sentinel:// URL of Redis needs hosts and the name of a service: {_EXPECTED}")
+    return Address(
+        scheme="sentinel",
+        sentinels=tuple(map(_sentinel, hosts.split(","))),
+        service=service,
+        database=_database(database or "0"),
+        username=unquote(username),
+        password=unquote(password),
+        options=tuple(_options("sentinel", parts).items()),
+    )
+
+
+def _sentinel(text: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port or SENTINEL_PORT
+    except ValueError:
+        host, port = None, 0
+    if not host:
+        raise ImproperlyConfigured(f"a host of the sentinel:// URL of Redis cannot be read: {_EXPECTED}")
+    return host, port
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _require_scheme(url: str) -> str:
@@ -131,6 +201,8 @@ def _options(scheme: str, parts: SplitResult) -> dict[str, str]:
         )
     if scheme == "rediss" and options.setdefault("ssl_cert_reqs", "required") not in _CERT_REQS:
         raise ImproperlyConfigured(f"ssl_cert_reqs in the URL of Redis is one of {', '.join(_CERT_REQS)}")
+    if "ssl_keyfile" in options and "ssl_certfile" not in options:
+        raise ImproperlyConfigured("ssl_keyfile in the URL of Redis is the key of an ssl_certfile: name that, too")
     return options
 
 

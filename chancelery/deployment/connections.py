@@ -22,6 +22,8 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from chancelery.deployment.address import parse
+from chancelery.deployment.sentinel import DEMOTED, AsyncMasterConnection, MasterConnection
 from chancelery.exceptions import LayerUnavailable
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -30,7 +32,12 @@ SOCKET_TIMEOUT_SECONDS = 30
 MINIMUM_REDIS = (7, 0)
 MINIMUM_VALKEY = (7, 2)
 
-UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, OSError)
+NO_MASTER = ("LOADING", "READONLY", "MASTERDOWN", "UNBLOCKED")
+"""
+How errors begin of a server that is no master yet or any more. UNBLOCKED is what it says to those who wait when it
+becomes a replica. The connection is of no use: a new one may lead to the master.
+"""
+UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, OSError, *DEMOTED)
 
 _OPTIONS: dict[str, Any] = {
     "socket_timeout": SOCKET_TIMEOUT_SECONDS,
@@ -48,8 +55,7 @@ def sync_client(url: str) -> redis.Redis:
     """Return this process's client for *url*; threads share it, each with a connection of its own for a while."""
     client = _sync.get(url)
     if client is None:
-        pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **options(url))
-        client = _sync.setdefault(url, redis.Redis(connection_pool=pool))
+        client = _sync.setdefault(url, redis.Redis(connection_pool=sync_pool(url)))
     return client
 
 
@@ -58,9 +64,26 @@ def async_client(url: str) -> redis.asyncio.Redis:
     clients = _async.setdefault(asyncio.get_running_loop(), {})
     client = clients.get(url)
     if client is None:
-        pool = redis.asyncio.ConnectionPool.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **options(url))
-        client = clients[url] = redis.asyncio.Redis(connection_pool=pool)
+        client = clients[url] = redis.asyncio.Redis(connection_pool=async_pool(url))
     return client
+
+
+def sync_pool(url: str) -> redis.ConnectionPool:
+    """Return what makes connections to *url* for threads. Raises: ValueError for a URL that leads nowhere."""
+    once = Retry(NoBackoff(), 0)
+    if url.startswith("sentinel:"):
+        return redis.ConnectionPool(MasterConnection, retry=once, **_of_master(url), **options(url))
+    return redis.ConnectionPool.from_url(url, retry=once, **options(url))
+
+
+def async_pool(url: str, **more: Any) -> redis.asyncio.ConnectionPool:
+    """Return what makes connections to *url* for the running event loop; *more* as redis-py names it."""
+    once = AsyncRetry(NoBackoff(), 0)
+    if url.startswith("sentinel:"):
+        return redis.asyncio.ConnectionPool(
+            AsyncMasterConnection, retry=once, **_of_master(url), **options(url), **more
+        )
+    return redis.asyncio.ConnectionPool.from_url(url, retry=once, **options(url), **more)
 
 
 async def close_async(url: str) -> None:
@@ -79,8 +102,8 @@ def close_sync(url: str) -> None:
 
 
 def without_password(url: str) -> str:
-    """Return *url* fit for a message or a log."""
-    return re.sub(r"(?<=://)([^/@]*)@", "***@", url)
+    """Return *url* fit for a message or a log; a password that was not percent-encoded is hidden, too."""
+    return re.sub(r"(?<=password=)[^&]*", "***", re.sub(r"(?<=://).*@", "***@", url, flags=re.DOTALL))
 
 
 def unavailable(url: str, error: BaseException) -> LayerUnavailable:
@@ -100,6 +123,13 @@ def reporting(url: str) -> Iterator[None]:
         raise unavailable(url, error) from error
 
 
+def require_master(error: redis.ResponseError, connection: Any) -> None:
+    """Give *connection* up when *error* says that its server is no master. Raises: redis.ConnectionError."""
+    if isinstance(error, DEMOTED) or str(error).startswith(NO_MASTER):
+        connection.disconnect()
+        raise redis.ConnectionError(f"it is no master any more: {error}") from error
+
+
 def require_version(url: str, info: dict[str, Any]) -> None:
     """Check the server section of INFO. Raises: LayerUnavailable when the server is too old."""
     name, found, minimum = "Redis", str(info.get("redis_version", "0")), MINIMUM_REDIS
@@ -117,6 +147,12 @@ def options(url: str) -> dict[str, Any]:
     if url.startswith("unix"):
         return {key: value for key, value in _OPTIONS.items() if key != "socket_connect_timeout"}
     return {**_OPTIONS, "socket_keepalive": True}
+
+
+def _of_master(url: str) -> dict[str, Any]:
+    address = parse(url)
+    named = {"username": address.username or None, "password": address.password or None}
+    return {"address": address, "db": address.database, **named}
 
 
 def _forget() -> None:

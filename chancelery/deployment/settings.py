@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from chancelery.deployment.address import Address, parse
 from chancelery.deployment.connections import CONNECT_TIMEOUT_SECONDS, SOCKET_TIMEOUT_SECONDS
+from chancelery.deployment.sentinel import SENTINEL_TIMEOUT_SECONDS
 
 VISIBILITY_TIMEOUT_SECONDS = 3600
 """
@@ -31,7 +34,8 @@ class Deployment:
     """
     One Redis (>= 7.0) or Valkey (>= 7.2) and the part of its keys that belongs to one site.
 
-    url: `redis://`, `rediss://` or `unix://`; prefix: what all keys begin with, different for each site on the server.
+    url: `redis://`, `rediss://`, `unix://` or `sentinel://`.
+    prefix: what all keys begin with, different for each site on the server.
     Raises: ImproperlyConfigured, never showing the URL's password.
     """
 
@@ -118,16 +122,31 @@ class Deployment:
                 "socket_timeout": SOCKET_TIMEOUT_SECONDS,
                 "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "socket_keepalive": True,
+                **self._sentinels(),
             },
         }
 
+    def _sentinels(self) -> dict[str, Any]:
+        """Return what Celery's transports want to know beside the URL of Sentinels."""
+        address = self.address
+        if not address.sentinels:
+            return {}
+        asking = {
+            "socket_timeout": SENTINEL_TIMEOUT_SECONDS,
+            "socket_connect_timeout": SENTINEL_TIMEOUT_SECONDS,
+            "retry": Retry(NoBackoff(), 0),  # the next Sentinel is asked instead
+        }
+        return {"master_name": address.service, "sentinel_kwargs": {**asking, **address.sentinel_options()}}
+
     def _results(self) -> dict[str, Any]:
         url = self.address.for_celery().removeprefix("redis+")
+        backend = "sentinel:SentinelJobBackend" if self.address.sentinels else "backend:JobBackend"
         return {
-            "CELERY_RESULT_BACKEND": f"chancelery.tasks.engine.backend:JobBackend+{url}",
+            "CELERY_RESULT_BACKEND": f"chancelery.tasks.engine.{backend}+{url}",
             "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS": {
                 "global_keyprefix": self.result_prefix,
                 "job_keyprefix": self.job_prefix,
+                **self._sentinels(),
             },
             "CELERY_RESULT_BACKEND_ALWAYS_RETRY": True,
             "CELERY_RESULT_BACKEND_MAX_RETRIES": 10,

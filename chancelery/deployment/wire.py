@@ -18,11 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, ResponseError
-from redis.retry import Retry
+from redis.exceptions import ResponseError
 
 from chancelery.deployment import connections
 from chancelery.deployment.scripts import Script, is_loaded, is_unknown
@@ -70,8 +66,7 @@ class ThreadWire:
         self._url = url
         self._local = threading.local()
         self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
-        options = connections.options(url)
-        self._pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+        self._pool = connections.sync_pool(url)
 
     def call(self, *command: Any) -> Any:
         """Send *command* and return the answer. Raises: LayerUnavailable, ResponseError."""
@@ -80,7 +75,8 @@ class ThreadWire:
             try:
                 connection.send_command(*command)
                 return connection.read_response()
-            except ResponseError:
+            except ResponseError as error:
+                connections.require_master(error, connection)
                 raise
             except BaseException:
                 connection.disconnect()
@@ -97,9 +93,10 @@ class ThreadWire:
             try:
                 command = ("FCALL", script.function, 1, key, *args)
                 connection.send_packed_command([*connection.pack_commands([blocking, command])])
-                connection.read_response()
+                self._pass_over(connection)
                 return connection.read_response()
             except ResponseError as error:
+                connections.require_master(error, connection)
                 if not is_unknown(error):
                     raise
             except BaseException:
@@ -107,10 +104,31 @@ class ThreadWire:
                 raise
         return self.run(script, key, args)
 
+    def begin_waiting(self, keys: Sequence[str], timeout: float) -> Waiting:
+        """Begin to wait for a token on one of the lists *keys*. Until the answer is taken, nothing else may be done."""
+        with connections.reporting(self._url):
+            connection = self._connection()
+            try:
+                connection.send_packed_command(
+                    [*connection.pack_commands([("CLIENT", "ID"), ("BLPOP", *keys, timeout)])]
+                )
+                return Waiting(self._url, connection, connection.read_response())
+            except BaseException:
+                connection.disconnect()
+                raise
+
     def close(self) -> None:
         """Close the connections of every thread."""
         for connection in list(self._opened):
             connection.disconnect()
+
+    @staticmethod
+    def _pass_over(connection: Any) -> None:
+        """Read an answer of which only that it has come matters, since another one follows."""
+        try:
+            connection.read_response()
+        except ResponseError as error:
+            raise redis.ConnectionError(f"it refuses to wait: {error}") from error
 
     def _connection(self) -> Any:
         connection = getattr(self._local, "connection", None)
@@ -120,6 +138,34 @@ class ThreadWire:
         if not connection.is_connected:
             connection.connect()
         return connection
+
+
+class Waiting:
+    """A command that waits on its server, and holds a thread's connection to it."""
+
+    def __init__(self, url: str, connection: Any, client_id: int) -> None:
+        self._url = url
+        self._connection = connection
+        self.client_id = client_id
+        """By which the server can be told to stop."""
+
+    @property
+    def fileno(self) -> int:
+        """What becomes readable when the answer comes."""
+        return int(self._connection._sock.fileno())  # noqa: SLF001 - redis-py has no public way to wait for several
+
+    def has_answer(self) -> bool:
+        """Tell whether the answer has begun to come."""
+        return bool(self._connection.can_read(timeout=0))
+
+    def take_answer(self) -> None:
+        """Read the answer, whatever it is. Raises: LayerUnavailable."""
+        with connections.reporting(self._url):
+            try:
+                self._connection.read_response()
+            except BaseException:
+                self._connection.disconnect()
+                raise
 
 
 class LoopWire(asyncio.Protocol):
@@ -181,6 +227,10 @@ class LoopWire(asyncio.Protocol):
         """Hand answers to those who wait for them, in order."""
         self._reader.feed(data)
         while (answer := self._reader.gets()) is not False:
+            if isinstance(answer, redis.ConnectionError):
+                cast("asyncio.Transport", self._transport).abort()
+                self._lose(answer)
+                return
             waiting = self._waiting.popleft()
             self._answered += 1
             if not waiting.done():
@@ -224,10 +274,7 @@ class LoopWire(asyncio.Protocol):
             self._look()
 
     async def _opened(self) -> asyncio.StreamWriter:
-        pool = redis.asyncio.ConnectionPool.from_url(
-            self._url, retry=AsyncRetry(NoBackoff(), 0), protocol=2, **connections.options(self._url)
-        )
-        connection: Any = pool.make_connection()  # type: ignore[no-untyped-call]
+        connection: Any = connections.async_pool(self._url, protocol=2).make_connection()  # type: ignore[no-untyped-call]
         await connection.connect()
         # redis-py has no public way to hand a connection over. The connection object must neither close nor read what
         # is ours now; the writer is kept, since it closes its transport when it is collected.
@@ -258,7 +305,7 @@ def _new_reader() -> Any:
 
 
 def _reply_error(text: str) -> Exception:
-    return BusyLoadingError(text) if text.startswith("LOADING") else ResponseError(text)
+    return redis.ConnectionError(text) if text.startswith(connections.NO_MASTER) else ResponseError(text)
 
 
 def _forget() -> None:

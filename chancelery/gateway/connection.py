@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from chancelery import conf, trail
 from chancelery.exceptions import ChanceleryError, ChannelFull, MessageTooLarge
-from chancelery.gateway import origin
+from chancelery.gateway import tally
+from chancelery.gateway.backlog import Bounds
+from chancelery.gateway.connecting import Connecting, reason_to_deny
+from chancelery.gateway.incoming import Incoming
 from chancelery.gateway.outgoing import Outgoing
-from chancelery.gateway.posting import Posted
-from chancelery.gateway.protocols import Action, BadReply, Receive, Scope
+from chancelery.gateway.protocols import Action, BadReply, Event, Receive, Scope
 from chancelery.gateway.protocols import websocket as protocol
 from chancelery.gateway.protocols.websocket import Accept, Close, Deny, Reply, State
 from chancelery.gateway.steadiness import absorb_cancellation
@@ -30,30 +32,18 @@ if TYPE_CHECKING:
 _ABORT_SECONDS: Final = 2.0
 
 
-class Waiting:
-    """What a socket is told before its connect consumer has accepted it, and what only matters until then."""
-
-    __slots__ = ("letters", "offered", "size", "timeout")
-
-    def __init__(self, offered: tuple[str, ...]) -> None:
-        self.letters: list[tuple[Letter, Reply]] = []
-        self.size = 0
-        self.offered = offered
-        self.timeout: asyncio.TimerHandle | None = None
-
-
 class Connection:
     """A websocket. `run` is its ASGI application; `take`, `retire` and `dismiss` are called from elsewhere."""
 
     __slots__ = (
         "_announced",
+        "_buried",
         "_connecting",
         "_door",
-        "_lane",
+        "_incoming",
         "_order",
         "_outgoing",
         "_over",
-        "_posted",
         "_process",
         "_state",
         "_task",
@@ -69,14 +59,15 @@ class Connection:
         """See `Guest`."""
         self._process = process
         self._door = door
-        self._outgoing = Outgoing(door, conf.current().outgoing_buffer_bytes)
-        self._lane = process.layer.lane(self.reply_channel)
-        self._connecting: Waiting | None = Waiting(tuple(scope.get("subprotocols") or ()))
+        self._incoming = Incoming(process, door, self.reply_channel)
+        limits = conf.current()
+        self._outgoing = Outgoing(door, Bounds(limits.outgoing_buffer_bytes, limits.outgoing_policy))
+        self._connecting: Connecting | None = Connecting(scope)
         self._state = State.CONNECTING
         self._order = 0
         self._announced = False  # whether a consumer may have heard of it
         self._over = False
-        self._posted: Posted | None = None
+        self._buried = False  # whether its will was probably carried out
         self._task: asyncio.Task[object] | None = None
 
     # The connection's own task
@@ -86,7 +77,7 @@ class Connection:
         event = await receive()
         if event["type"] != protocol.CONNECT:
             return
-        status = self._reason_to_deny(scope)
+        status = reason_to_deny(self._process, scope)
         if status:
             self._act(Deny(status))
             await self._outgoing.settled()
@@ -102,24 +93,10 @@ class Connection:
                 self._leave(code)
         await self._outgoing.settled()
 
-    def _reason_to_deny(self, scope: Scope) -> int:
-        """Return the status to turn the client away with, or 0."""
-        if self._process.draining:
-            return 503
-        found = origin.origin_of(scope.get("headers", ()))
-        if origin.is_allowed(found):
-            return 0
-        self._complain(
-            "origin",
-            "turned away: its Origin %r is neither in ALLOWED_HOSTS nor in CSRF_TRUSTED_ORIGINS",
-            found,
-        )
-        return 403
-
     def _announce(self, scope: Scope) -> None:
         scheme = scope.get("scheme") or self._door.scheme or "ws"
-        self._post(protocol.CONNECT, protocol.connect_message(scope, self.reply_channel, scheme), self._last_will())
-        self._announced = self._posted is not None
+        content = protocol.connect_message(scope, self.reply_channel, scheme)
+        self._announced = self._post(protocol.CONNECT, content, self._last_will())
         if self._connecting is not None:
             patience = conf.current().connect_timeout
             if self._door.patience is not None:
@@ -142,42 +119,38 @@ class Connection:
     async def _read(self, receive: Receive) -> int:
         """Post what comes, each after the one before it was taken. Returns the code that the socket was closed with."""
         while True:
-            if self._posted is not None:
-                await self._settle(self._posted)
+            error = await self._incoming.settled()
+            if error is not None:
+                self._announced = self._announced and not (self._order == 0 and isinstance(error, ChannelFull))
+                self._refuse(error)
             if self._over:
                 return protocol.ABNORMAL
             event = await receive()
             if event["type"] == protocol.DISCONNECT:
+                self._process.tally.add(tally.UNDELIVERABLE, self._outgoing.end())
                 return event.get("code") or protocol.NO_STATUS
             if self._state is State.OPEN:
-                self._order += 1
-                self._post(
-                    protocol.RECEIVE,
-                    protocol.receive_message(event, self.reply_channel, self.path, self._order),
-                )
+                await self._take_frame(event)
             self._door.regulate()
 
-    def _post(self, channel: str, content: Content, will: Will | None = None) -> None:
+    async def _take_frame(self, event: Event) -> None:
+        self._order += 1
+        content = protocol.receive_message(event, self.reply_channel, self.path, self._order)
+        self._post(protocol.RECEIVE, content)
+        goes_on = await self._incoming.pace(event.get("text") or event.get("bytes") or b"")
+        if not goes_on and self._state is State.OPEN:
+            seconds = conf.current().incoming_patience
+            self._complain("flood", "closed: it went on sending more than it may for %s seconds", seconds)
+            self._close_with(Close(protocol.POLICY))
+
+    def _post(self, channel: str, content: Content, will: Will | None = None) -> bool:
         try:
-            send = Send(channel, self._process.layer.pack(content, trail.onward(channel)), self._lane, will=will)
+            self._incoming.post(channel, content, will)
         except MessageTooLarge as error:
             self._refuse(error)
-            return
+            return False
         self.asked_at = self._process.loop.time()
-        self._posted = self._process.post(send)
-
-    async def _settle(self, posted: Posted) -> None:
-        outcome = await posted
-        if isinstance(outcome, ChannelFull):
-            self._door.hold(True)  # noqa: FBT003 - a switch
-            try:
-                outcome = await self._process.insist(posted)
-            finally:
-                self._door.hold(False)  # noqa: FBT003 - a switch
-        self._posted = None
-        if outcome is not None:
-            self._announced = self._announced and not (self._order == 0 and isinstance(outcome, ChannelFull))
-            self._refuse(outcome)
+        return True
 
     def _refuse(self, error: ChanceleryError) -> None:
         """What the client sent cannot be taken: end the socket in a way that tells the client so."""
@@ -203,24 +176,27 @@ class Connection:
         if self._announced:
             content = protocol.disconnect_message(self.reply_channel, self.path, self._order + 1, code)
             body = self._process.layer.pack(content, trail.onward(protocol.DISCONNECT))
-            message = Send(protocol.DISCONNECT, body, self._lane, leaves=True)
+            message = Send(protocol.DISCONNECT, body, self._incoming.lane, leaves=True, again=self._buried)
         self._process.leave(self, message)
 
     # Called by the reader of replies, by timers and when the process drains
 
-    def take(self, letter: Letter) -> None:
-        """Do what *letter* says, or keep it until the socket is accepted."""
+    def take(self, letter: Letter) -> bool:
+        """Do what *letter* says, or keep it until the socket is accepted. Returns False when it is too late for it."""
         reply = letter.read(protocol.read_reply)
         if reply is None:
-            return
+            return True
         if not letter.from_group:
             self.asked_at = 0.0
         if self._state is State.OPEN and reply.frame is not None and reply.close is None:
             self._act(reply.frame)
+        elif self._state is State.CLOSED:
+            return False
         elif self._connecting is not None and protocol.waits_for_acceptance(reply, from_group=letter.from_group):
             self._keep(self._connecting, letter, reply)
         else:
             self._answer(letter, reply)
+        return True
 
     def retire(self) -> None:
         """Close the socket because this process ends."""
@@ -229,11 +205,11 @@ class Connection:
     @property
     def will(self) -> Will | None:
         """See `Guest`."""
-        return self._last_will() if self._announced and not self._over else None
+        return self._last_will() if self._announced and not self._over and not self._buried else None
 
     def bury(self) -> None:
         """See `Guest`."""
-        self._announced = False
+        self._buried = True
         self.retire()
 
     def dismiss(self) -> None:
@@ -261,10 +237,16 @@ class Connection:
                 self._answer(waiting_letter, waiting_reply)
 
     def _act(self, action: Action) -> None:
-        if not self._outgoing.send(action) and self._state is State.OPEN:
+        given_up = self._outgoing.send(action)
+        if given_up == 0:
+            return
+        if given_up is not None:
+            self._complain("lagging", "lost frames: its client does not read what is sent to it")
+        elif self._state is State.OPEN:
             self._complain("slow", "closed: its client does not read what is sent to it")
-            self._outgoing.drop()
+            given_up = self._outgoing.drop()
             self._close_with(Close(protocol.TRY_AGAIN))
+        self._process.tally.add(tally.SLOW_CLIENT, given_up or 0)
 
     def _close_with(self, action: Close | Deny) -> None:
         if self._state is State.CLOSED:
@@ -286,20 +268,14 @@ class Connection:
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
-    def _keep(self, waiting: Waiting, letter: Letter, reply: Reply) -> None:
-        waiting.letters.append((letter, reply))
-        waiting.size += reply.frame.size if reply.frame is not None else 0
-        if waiting.size > conf.current().outgoing_buffer_bytes:
+    def _keep(self, connecting: Connecting, letter: Letter, reply: Reply) -> None:
+        if not connecting.keep(letter, reply):
             self._complain("waiting", "turned away: too much was sent to it while it connected")
             self._close_with(Deny(503))
 
     def _stop_connecting(self) -> list[tuple[Letter, Reply]]:
-        waiting, self._connecting = self._connecting, None
-        if waiting is None:
-            return []
-        if waiting.timeout is not None:
-            waiting.timeout.cancel()
-        return waiting.letters
+        connecting, self._connecting = self._connecting, None
+        return [] if connecting is None else connecting.end()
 
     def _give_up_connecting(self, seconds: float) -> None:
         if self._state is State.CONNECTING:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from chancelery.exceptions import ChannelFull
+from chancelery.exceptions import ChannelFull, LayerUnavailable
 from chancelery.gateway.posting import Posted, Posting
 from chancelery.layers.base import ChannelLayer, Send
 from chancelery.log import Burst, room
@@ -28,6 +28,10 @@ class Departure(NamedTuple):
     """Its disconnect message; None when nobody was told that it connected."""
     give_up_at: float
     """Until when its message is tried, by the loop's clock."""
+
+    def repeated(self) -> Departure:
+        """Return it to be sent again, perhaps in vain."""
+        return self._replace(message=self.message and self.message._replace(again=True))
 
 
 class Departures:
@@ -68,12 +72,12 @@ class Departures:
         departed, self._departed = self._departed, []
         refused = await self._post([departure for departure in departed if departure.message])
         again = {departure.channel for departure in refused}
+        self._departed.extend(refused)
         for departure in departed:
             if departure.channel not in again:
                 self._memberships.extend(self._forget(departure.channel))
         await self._end_memberships()
         if refused:
-            self._departed.extend(refused)
             await asyncio.sleep(_RETRY_SECONDS)
         if not self._departed and not self._memberships:
             self._work.clear()
@@ -84,7 +88,7 @@ class Departures:
         self._idle.clear()
 
     async def _post(self, departed: list[Departure]) -> list[Departure]:
-        """Return those that found no room and are to be tried again."""
+        """Return those that found no room, or perhaps did not arrive, and are to be tried again."""
         under_way: list[tuple[Departure, Posted]] = [
             (departure, self._posting.post(departure.message, departure.give_up_at))
             for departure in departed
@@ -93,8 +97,11 @@ class Departures:
         refused = []
         for departure, posted in under_way:
             outcome = await posted
-            if isinstance(outcome, ChannelFull) and asyncio.get_running_loop().time() < departure.give_up_at:
+            is_over = asyncio.get_running_loop().time() >= departure.give_up_at
+            if isinstance(outcome, ChannelFull) and not is_over:
                 refused.append(departure)
+            elif isinstance(outcome, LayerUnavailable) and not is_over:
+                refused.append(departure.repeated())
             elif outcome is not None:
                 self._complaints.say("lost", "no disconnect message for %s: %s", departure.channel, outcome)
         return refused

@@ -7,53 +7,53 @@ Knows a server's door and nothing of what the actions mean.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable
-from typing import Final
 
+from chancelery.gateway.backlog import Backlog, Bounds
 from chancelery.gateway.protocols import Action
 from chancelery.gateway.servers import ServerDoor
 from chancelery.log import room
 
 _logger = room("gateway")
 
-UNBOUNDED: Final = 1 << 62
-
 
 class Outgoing:
     """
     Hands actions to a server in order. As long as the server takes them at once that is all; when one has to wait, a
-    task of its own does the waiting, and what follows queues up behind it.
-
-    limit: bytes that may wait, here and in the server.
+    task of its own does the waiting, and what follows queues up behind it, within *bounds*.
     """
 
-    __slots__ = ("_door", "_limit", "_queue", "_queued_bytes", "_writer")
+    __slots__ = ("_backlog", "_bounds", "_door", "_writer")
 
-    def __init__(self, door: ServerDoor, limit: int = UNBOUNDED) -> None:
+    def __init__(self, door: ServerDoor, bounds: Bounds) -> None:
         self._door = door
-        self._limit = limit
-        self._queue: deque[Action] | None = None
-        self._queued_bytes = 0
+        self._bounds = bounds
+        self._backlog: Backlog | None = None
         self._writer: asyncio.Task[None] | None = None
 
-    def send(self, action: Action) -> bool:
-        """Send *action*. Returns False when more than the limit waits now: the client is too slow."""
-        if self._queue is not None:
-            self._queue.append(action)
-            self._queued_bytes += action.size
-            return self._queued_bytes <= self._limit
+    def send(self, action: Action) -> int | None:
+        """
+        Send *action*, and return how many frames were given up to make room for it.
+
+        Returns None when too much waits now: the client is too slow, and nothing may be given up.
+        """
+        if self._backlog is not None:
+            return self._backlog.add(action)
         rest = self._emit(action)
         if rest is not None:
-            self._queue = deque()
-            self._writer = asyncio.get_running_loop().create_task(self._write_on(rest))
-        return self._door.buffered() <= self._limit
+            self._backlog = Backlog(self._bounds)
+            self._writer = asyncio.get_running_loop().create_task(self._write_on(self._backlog, rest))
+        return 0
 
-    def drop(self) -> None:
-        """Forget what waits here, so that a close does not have to queue behind it."""
-        if self._queue is not None:
-            self._queue.clear()
-            self._queued_bytes = 0
+    def drop(self) -> int:
+        """Give up what waits, so that a close does not have to queue behind it; return how many frames that were."""
+        return 0 if self._backlog is None else self._backlog.clear()
+
+    def end(self) -> int:
+        """The client is gone: wait for it no longer; return how many frames it will not get."""
+        if self._writer is not None:
+            self._writer.cancel()
+        return self.drop()
 
     async def settled(self) -> None:
         """Return when the server has taken everything."""
@@ -76,19 +76,17 @@ class Outgoing:
             _logger.debug("the server refused to send: %r", error)
             return None
 
-    async def _write_on(self, rest: Awaitable[None] | None) -> None:
+    async def _write_on(self, backlog: Backlog, rest: Awaitable[None] | None) -> None:
         try:
             while True:
                 if rest is not None:
                     await rest
-                if not self._queue:
+                action = backlog.take()
+                if action is None:
                     return
-                action = self._queue.popleft()
-                self._queued_bytes -= action.size
                 rest = self._emit(action)
         except Exception as error:  # noqa: BLE001 - as in `_emit`
             _logger.debug("the client went away: %r", error)
         finally:
-            self._queue = None
-            self._queued_bytes = 0
+            self._backlog = None
             self._writer = None

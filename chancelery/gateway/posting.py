@@ -130,6 +130,6 @@ class Posting:
 
 
 def _settle(batch: list[Posted], refusals: list[Refusal], outcome: ChanceleryError | None) -> None:
-    refused: dict[Send, ChannelFull] = {refusal.send: refusal.error for refusal in refusals}
+    refused: dict[Send, ChanceleryError] = {refusal.send: refusal.error for refusal in refusals}
     for posted in batch:
         posted.settle(refused.get(posted.send, outcome) if refused else outcome)

@@ -18,6 +18,7 @@ from chancelery.gateway.departures import Departure, Departures
 from chancelery.gateway.posting import Posted, Posting
 from chancelery.gateway.replies import Recipient, Replies
 from chancelery.gateway.steadiness import absorb_cancellation, keep
+from chancelery.gateway.tally import Tally
 from chancelery.layers.base import ChannelLayer, Send
 from chancelery.log import Burst, room
 
@@ -53,10 +54,11 @@ class GatewayProcess:
         self.draining = False
         self.complaints = Burst(_logger)
         """Of what happened to single connections."""
+        self.tally = Tally(layer)
         self._guests: dict[str, Guest] = {}
         self._posting = Posting(layer)
         self._departures = Departures(layer, self._posting, self._forget)
-        self._replies = Replies(layer, self.name, self._guests, self._departures.discard)
+        self._replies = Replies(layer, self.name, self._guests, self._departures.discard, self.tally)
         self._tasks: list[asyncio.Task[None]] = []
         self._empty = asyncio.Event()
         self._empty.set()
@@ -67,6 +69,7 @@ class GatewayProcess:
             "posting": self._posting.step,
             "reading of replies": self._replies.step,
             "departures": self._departures.step,
+            "tally": self.tally.step,
         }
         away = Burst(_logger, logging.ERROR)
         self._tasks = [self.loop.create_task(keep(step, role, away)) for role, step in steps.items()]
@@ -165,6 +168,8 @@ class GatewayProcess:
                 task.cancel()
             await asyncio.wait(running, timeout=_POLL_SECONDS)
         try:
+            await self.tally.tell()
+            await self.layer.aclose()  # a read that still waits on the server must not come after the end
             await self.layer.aend_process(self.name)
         except LayerUnavailable:
             _logger.warning("stopping without the layer: this process will be taken for dead there")

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol, TypeVar, cast
 
 from chancelery import trail
+from chancelery.gateway import tally
 from chancelery.gateway.protocols import BadReply
+from chancelery.gateway.tally import Tally
 from chancelery.layers.base import ChannelLayer, Will
 from chancelery.layers.mailbox import Inbound, Mailbox
 from chancelery.log import Burst, room
@@ -32,11 +34,12 @@ Membership = tuple[str, str]
 class Letter:
     """One message for some of this process's connections."""
 
-    __slots__ = ("_complaints", "_meaning", "_read_by", "inbound")
+    __slots__ = ("_complaints", "_meaning", "_read_by", "_tally", "inbound")
 
-    def __init__(self, inbound: Inbound, complaints: Burst) -> None:
+    def __init__(self, inbound: Inbound, complaints: Burst, counts: Tally) -> None:
         self.inbound = inbound
         self._complaints = complaints
+        self._tally = counts
         self._read_by: object = None
         self._meaning: object = None
 
@@ -57,7 +60,8 @@ class Letter:
         return cast("Meaning | None", self._meaning)
 
     def complain(self, error: BadReply) -> None:
-        """Log that this message is dropped, and where it came from."""
+        """Log and count that this message is dropped, and where it came from."""
+        self._tally.add(tally.BAD_REPLY)
         to = self.inbound.group or self.inbound.channels[0]
         way = trail.describe(self.inbound.trail)
         self._complaints.say(str(error), "dropped a reply to %s: %s. It came by %s", to, error, way)
@@ -73,8 +77,8 @@ class Recipient(Protocol):
     def bury(self) -> None:
         """End it, without another word to the layer: its will has been sent."""
 
-    def take(self, letter: Letter) -> None:
-        """Do what *letter* says. Must not raise, nor wait."""
+    def take(self, letter: Letter) -> bool:
+        """Do what *letter* says. Must not raise, nor wait. Returns False when it is too late for it."""
 
 
 class Replies:
@@ -86,6 +90,7 @@ class Replies:
         process: str,
         recipients: Mapping[str, Recipient],
         discard: Callable[[Iterable[Membership]], None],
+        counts: Tally,
     ) -> None:
         """discard: ends memberships of channels that are no longer here."""
         self._layer = layer
@@ -94,9 +99,11 @@ class Replies:
         self._discard = discard
         # Reading is also the sign of life: it must come several times within a lease.
         self._block_seconds = min(_BLOCK_SECONDS, layer.limits.lease_seconds / 3)
-        self._mailbox = Mailbox(process, knows=recipients.__contains__)
+        self._mailbox = Mailbox(process, knows=recipients.__contains__, unpack=layer.unpack)
         self._to_register: set[Membership] = set()
         self._complaints = Burst(_logger, logging.ERROR)
+        self._late = Burst(_logger, logging.INFO)
+        self._tally = counts
 
     def forget(self, channel: str) -> list[Membership]:
         """Drop what is known of a channel that has closed, and return its memberships, for the layer to end."""
@@ -115,19 +122,27 @@ class Replies:
         if self._mailbox.strays:
             strays, self._mailbox.strays = self._mailbox.strays, []
             self._discard(strays)
+        self._mailbox.corrupt, corrupt = 0, self._mailbox.corrupt
+        self._tally.add("corrupt", corrupt)
         await self._hand_out(inbound)
 
     async def _hand_out(self, inbound: list[Inbound]) -> None:
         handed_out = 0
         for item in inbound:
-            letter = Letter(item, self._complaints)
+            letter = Letter(item, self._complaints, self._tally)
             for channel in item.channels:
                 recipient = self._recipients.get(channel)
-                if recipient is not None:
-                    recipient.take(letter)
+                if (recipient is None or not recipient.take(letter)) and not letter.from_group:
+                    self._miss(item)
                 handed_out += 1
                 if handed_out % _DELIVERIES_PER_TICK == 0:
                     await asyncio.sleep(0)  # a large group must not keep frames and pings waiting
+
+    def _miss(self, item: Inbound) -> None:
+        """Count a reply that comes too late: mostly, its socket has closed a moment ago."""
+        self._tally.add(tally.UNDELIVERABLE)
+        way = trail.describe(item.trail)
+        self._late.say("late", "no socket or request is there for a reply to %s. It came by %s", item.channels[0], way)
 
     def _bury_all(self) -> None:
         """End all connections: others were told that they are gone."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from chancelery import conf, trail
 from chancelery.exceptions import MessageTooLarge
+from chancelery.gateway import tally
+from chancelery.gateway.backlog import Bounds
 from chancelery.gateway.outgoing import Outgoing
 from chancelery.gateway.protocols import Action, BadReply, Receive, Scope
 from chancelery.gateway.protocols import http as protocol
@@ -45,7 +47,7 @@ class Request:
         self.path: str = scope["path"]
         self.asked_at = 0.0  # a drain gives every request all its time anyway
         self._process = process
-        self._outgoing = Outgoing(door)
+        self._outgoing = Outgoing(door, Bounds(conf.current().response_buffer_bytes))
         self._started = False
         self._posted: Posted | None = None
         self._over: asyncio.Future[None] = process.loop.create_future()
@@ -73,6 +75,7 @@ class Request:
             try:
                 self._post(protocol.request_message(scope, self.reply_channel, body))
                 await self._process.outlast_cancellation(self._answered)
+                await self._process.outlast_cancellation(self._taken)
             finally:
                 self._leaving.cancel()
                 self._process.leave(self, None if self._over.done() else self._disconnect())
@@ -100,6 +103,17 @@ class Request:
             elif self._leaving is not None:
                 await asyncio.wait({self._over, self._leaving}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
 
+    async def _taken(self) -> None:
+        """Return when the client has taken all of the response, or has left. May be interrupted, and begun again."""
+        if self._leaving is not None:
+            settled = asyncio.ensure_future(self._outgoing.settled())
+            try:
+                await asyncio.wait({settled, self._leaving}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                settled.cancel()
+            if self._leaving.done():
+                self._outgoing.end()
+
     def _is_over(self) -> bool:
         return self._over.done() or (self._leaving is not None and self._leaving.done())
 
@@ -119,17 +133,20 @@ class Request:
 
     # Called by the reader of replies and when the process drains
 
-    def take(self, letter: Letter) -> None:
-        """Send on what *letter* has of the response."""
+    def take(self, letter: Letter) -> bool:
+        """Send on what *letter* has of the response. Returns False when it is too late for it."""
         response = letter.read(protocol.read_response)
-        if response is None or self._over.done():
-            return
+        if response is None:
+            return True
+        if self._over.done():
+            return False
         try:
             actions = protocol.answer(response, started=self._started)
         except BadReply as error:
             letter.complain(error)
-            return
-        self._send(actions, last=not response.more)
+        else:
+            self._send(actions, last=not response.more)
+        return True
 
     def retire(self) -> None:
         """See `Guest`. A request is not cut short: it has until the end of the drain."""
@@ -143,13 +160,12 @@ class Request:
 
     def dismiss(self) -> None:
         """See `Guest`."""
-        if self._over.done():
-            return
-        if self._started:
-            self._outgoing.abort()
-            self._over.set_result(None)
-        else:
+        if not self._started:
             self._fail(503)
+            return
+        self._outgoing.abort()
+        if not self._over.done():
+            self._over.set_result(None)
 
     def _fail(self, status: int) -> None:
         if not self._started:
@@ -158,10 +174,21 @@ class Request:
     def _send(self, actions: tuple[Action, ...], *, last: bool) -> None:
         self._started = True
         self._heard_at = self._process.loop.time()
-        for action in actions:
-            self._outgoing.send(action)
-        if last:
+        if None in [self._outgoing.send(action) for action in actions]:
+            self._cut_off()
+        elif last:
             self._over.set_result(None)
+
+    def _cut_off(self) -> None:
+        """The client reads so slowly that too much of the response waits for it: it gets no more."""
+        self._process.complaints.say(
+            "cut off",
+            "cut off the response to a request for %r: more than %d bytes (RESPONSE_BUFFER_BYTES) wait for its client",
+            self.path,
+            conf.current().response_buffer_bytes,
+        )
+        self._process.tally.add(tally.SLOW_CLIENT)
+        self.dismiss()
 
 
 async def _read_body(receive: Receive, limit: int) -> bytes | int | None:

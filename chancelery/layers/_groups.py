@@ -43,6 +43,10 @@ class Groups:
             for channel, deadline_ms in self._living(group, now_ms).get(process, {}).items()
         ]
 
+    def sizes(self, now_ms: int) -> list[tuple[str, int]]:
+        """Return every group that has members, and how many."""
+        return [(group, len(members)) for group in sorted(self._groups) if (members := self.channels(group, now_ms))]
+
     def sweep(self, now_ms: int) -> None:
         """Forget groups whose members have all gone."""
         for group in list(self._groups):

@@ -8,29 +8,33 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import Final
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from chancelery.layers import codec
 from chancelery.layers._ledger import Ledger, Parcel
 from chancelery.layers.mailbox import Collected
 
-_NEVER: Final = 1 << 63
+
+class _Entry(NamedTuple):
+    data: bytes
+    parcel: Parcel | None
+    """None for a change of membership: it never expires, and is not counted."""
+
+    def expired(self, now_ms: int) -> bool:
+        return self.parcel is not None and self.parcel.expired(now_ms)
 
 
 class MailList:
-    """
-    One process's list. Entries have positions that rise for good.
+    """One process's list. Entries have positions that rise for as long as the list is there."""
 
-    start: the position of its first entry; 0 always means "from the beginning".
-    """
-
-    def __init__(self, start: int, ledger: Ledger) -> None:
-        self._start = start
-        self._base = start
-        self._handed_out = start
-        self._entries: deque[Parcel] = deque()
-        self._controls = 0
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._entries: deque[_Entry] = deque()
+        self._base = 0
+        self._read = 0
+        """The position up to where entries were collected."""
+        self._controls = 0
 
     @property
     def pending(self) -> int:
@@ -38,61 +42,102 @@ class MailList:
         return len(self._entries)
 
     @property
-    def end(self) -> int:
-        """The position that the next entry will have."""
-        return self._base + len(self._entries)
-
-    @property
-    def has_news(self) -> bool:
-        """Whether there are entries that were not collected yet."""
-        return self.end > self._handed_out
+    def unread(self) -> int:
+        """How many entries there are that were not collected yet."""
+        return max(0, self._base + len(self._entries) - self._read)
 
     @property
     def oldest(self) -> Parcel | None:
         """The oldest message that was not acknowledged."""
-        return next((parcel for parcel in self._entries if parcel.deadline_ms < _NEVER), None)
+        return next((entry.parcel for entry in self._entries if entry.parcel), None)
+
+    @property
+    def oldest_unread(self) -> Parcel | None:
+        """The oldest message that was not collected yet."""
+        return next((entry.parcel for entry in self._unread() if entry.parcel), None)
 
     def put(self, parcel: Parcel, capacity: int, now_ms: int) -> bool:
         """Append a message, unless there is no room. Return whether it was."""
         if len(self._entries) >= capacity:
-            self._purge(now_ms)
+            self._drop_expired(now_ms)
         if len(self._entries) >= capacity:
             return False
-        self._entries.append(parcel)
+        self._entries.append(_Entry(parcel.data, parcel))
         return True
 
     def put_control(self, group: str, channel: str, deadline_ms: int) -> None:
         """Append a change of membership, even where there is no room: the process would never learn of it."""
         self._controls += 1
         control = codec.Control(self._controls, deadline_ms, group, channel)
-        self._entries.append(Parcel(_NEVER, channel, "", codec.pack_control(control)))
+        self._entries.append(_Entry(codec.pack_control(control), None))
 
     def collect(self, position: int, limit: int, now_ms: int) -> Collected:
         """See `base.ChannelLayer.collect`."""
-        lost = not self._drop_before(position or self._start)
+        lost = self._drop_before(position)
         scanned = list(itertools.islice(self._entries, limit))
-        self._handed_out = self._base + len(scanned)
+        self._read = self._base + len(scanned)
         entries = []
-        for parcel in scanned:
-            if parcel.expired(now_ms):
-                self._ledger.dropped("expired", parcel)
+        for entry in scanned:
+            if entry.parcel and entry.expired(now_ms):
+                self._ledger.dropped("expired", entry.parcel)
             else:
-                entries.append(parcel.data)
-        return Collected(now_ms, self._handed_out, entries, lost)
+                entries.append(entry.data)
+        return Collected(now_ms, self._read, entries, lost)
+
+    def abandon(self) -> None:
+        """Count what was never collected, since its process has ended."""
+        for entry in self._unread():
+            if entry.parcel:
+                self._ledger.dropped("process_died", entry.parcel)
+
+    def _unread(self) -> Iterator[_Entry]:
+        return itertools.islice(self._entries, max(0, self._read - self._base), None)
 
     def _drop_before(self, position: int) -> bool:
-        if not self._base <= position <= self.end:
-            return False
+        """Tell whether the reader has missed something: it knows another list than this, or begins anew."""
+        if position > self._read:
+            position, lost = self._read, True
+        else:
+            lost = position == 0 < self._base  # else, what lay between has expired and made room
         while self._base < position:
             self._drop_first()
-        return True
+        return lost
 
-    def _purge(self, now_ms: int) -> None:
+    def _drop_expired(self, now_ms: int) -> None:
         while self._entries and self._entries[0].expired(now_ms):
-            if self._base >= self._handed_out:
-                self._ledger.dropped("expired", self._entries[0])
-            self._drop_first()
+            first = self._drop_first()
+            if first.parcel and self._base > self._read:
+                self._ledger.dropped("expired", first.parcel)
 
-    def _drop_first(self) -> None:
-        self._entries.popleft()
+    def _drop_first(self) -> _Entry:
         self._base += 1
+        return self._entries.popleft()
+
+
+class Mail:
+    """Every process's list."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._lists: dict[str, MailList] = {}
+
+    @property
+    def processes(self) -> list[str]:
+        """Those that have a list."""
+        return list(self._lists)
+
+    def of(self, process: str) -> MailList:
+        """Return the list of *process*."""
+        if process not in self._lists:
+            self._lists[process] = MailList(self._ledger)
+        return self._lists[process]
+
+    def find(self, process: str) -> MailList | None:
+        """Return the list of *process* if it has one."""
+        return self._lists.get(process)
+
+    def end_process(self, process: str) -> None:
+        """Forget the list of *process*, which has died or stopped."""
+        mail = self._lists.pop(process, None)
+        if mail:
+            mail.abandon()

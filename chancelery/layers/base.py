@@ -6,8 +6,9 @@ it and can be imported by others. Semantics are those of the ASGI 1 draft's chan
 
 *   **Lanes.** A message may be sent in a lane (a process-local reply channel's name). Of one lane, one message is out
     at a time: the next becomes available when the one before it is finished, however many workers there are.
-*   **Leases.** `fetch` moves messages into a lease; `finish` takes them out. What a lease holds when it runs out is not
-    lost in silence: `reap` ends it.
+*   **Leases.** `fetch` moves messages into a lease; `finish` takes them out. When a lease runs out, `reap` ends it:
+    what its worker had not begun goes back to the front of its channel, in order; what it had begun is dropped with a
+    record or, on a channel of `at_least_once`, handed out again, and a dead letter after the last attempt.
 *   **Mail.** Messages to process-local channels, and to groups that have some, lie in one first-in-first-out list per
     process, together with the changes of its memberships.
 
@@ -23,125 +24,56 @@ import re
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from chancelery import names
-from chancelery.exceptions import ChannelFull, MessageTooLarge
+from chancelery.exceptions import ChannelFull, InvalidChannelLayerError, MessageTooLarge
 from chancelery.layers import codec
 from chancelery.layers.mailbox import Collected, Mailbox
+from chancelery.layers.values import (
+    MAX_FETCH,
+    MOST_ATTEMPTS,
+    CapacityPatterns,
+    ChannelOverview,
+    Clock,
+    DeadLetter,
+    Delivery,
+    Fate,
+    Fetched,
+    Finished,
+    LeaseOverview,
+    Limits,
+    Overview,
+    Reaped,
+    ReapedProcess,
+    Refusal,
+    Send,
+    Will,
+)
 
 if TYPE_CHECKING:
-    from chancelery.layers.mailbox import Inbound
+    from chancelery.layers.encryption import Cipher
     from chancelery.trail import Trail
     from chancelery.types import Content
 
-__all__ = ["ChannelLayer", "Delivery", "Fetched", "Finished", "Reaped", "ReapedProcess", "Refusal", "Send", "Will"]
-
-CapacityPatterns = Mapping["str | re.Pattern[str]", int]
-
-
-class Will(NamedTuple):
-    """What is sent in a connection's lane when the process that it belongs to dies."""
-
-    address: str
-    body: bytes
-
-
-class Send(NamedTuple):
-    """One message on its way out, its body packed already."""
-
-    address: str
-    """A channel's name, or a group's when `to_group`."""
-    body: bytes
-    """From `codec.pack_body`."""
-    lane: str = ""
-    """From `ChannelLayer.lane`; empty for a message whose order does not matter."""
-    to_group: bool = False
-    will: Will | None = None
-    """Left together with the message, by the first one of a lane's connection."""
-    leaves: bool = False
-    """The last message of the lane's connection: together with it, its will becomes void."""
-
-
-class Delivery(NamedTuple):
-    """One message handed out under a lease."""
-
-    id: int
-    """Identifies it within its lease."""
-    channel: str
-    lane: str
-    content: Content
-    trail: Trail
-
-
-class Finished(NamedTuple):
-    """A delivery that its worker is done with, and what its consumer sent."""
-
-    delivery: Delivery
-    sends: Sequence[Send] = ()
-
-
-class Refusal(NamedTuple):
-    """A message that was not taken, and why. Nothing of it was stored."""
-
-    send: Send
-    error: ChannelFull
-
-
-class Fetched(NamedTuple):
-    """What one exchange with the layer brought."""
-
-    deliveries: list[Delivery]
-    refused: list[Refusal]
-    """Of the sends of the finished deliveries."""
-
-
-class Reaped(NamedTuple):
-    """A message that was being handled when its worker's lease ran out."""
-
-    channel: str
-    trail: Trail
-
-
-class ReapedProcess(NamedTuple):
-    """A process that died."""
-
-    process: str
-    wills: int
-    """How many of its connections' wills were sent."""
-
-
-class Clock(Protocol):
-    """A replacement for the server's clock, for tests."""
-
-    def __call__(self) -> float:
-        """Return seconds since the epoch."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """
-    How much a layer holds, and for how long.
-
-    Defaults differ from Channels 1 in the capacities: 100 messages are less than one burst of a busy gateway, see
-    `docs/decisions/0003-capacities.md`.
-    """
-
-    expiry: float = 60
-    """Seconds that a message waits to be read before it is dropped, and counted."""
-    group_expiry: float = 86400
-    """Seconds that a membership lasts after the last `group_add`."""
-    capacity: int = 1000
-    """Messages that wait on a channel, unless `channel_capacity` says otherwise."""
-    process_capacity: int = 20000
-    """Messages that wait for a process (channels `name!…` share it), unless `channel_capacity` says otherwise."""
-    lane_capacity: int = 100
-    """Messages of one connection that wait behind the one being handled."""
-    max_message_bytes: int = 8 * 1024 * 1024
-    """Size of a packed body."""
-    lease_seconds: float = 15
-    """How long a worker that falls silent keeps what it fetched."""
+__all__ = [
+    "MAX_FETCH",
+    "ChannelLayer",
+    "ChannelOverview",
+    "DeadLetter",
+    "Delivery",
+    "Fate",
+    "Fetched",
+    "Finished",
+    "LeaseOverview",
+    "Limits",
+    "Overview",
+    "Reaped",
+    "ReapedProcess",
+    "Refusal",
+    "Send",
+    "Will",
+]
 
 
 class ChannelLayer(ABC):
@@ -153,17 +85,26 @@ class ChannelLayer(ABC):
         self,
         *,
         channel_capacity: CapacityPatterns | None = None,
+        at_least_once: CapacityPatterns | None = None,
+        encryption_keys: Sequence[str | None] | None = None,
         clock: Clock | None = None,
         **limits: float,
     ) -> None:
         """
         channel_capacity: glob or compiled regex -> messages; the first that matches a channel counts.
+        at_least_once: glob or compiled regex -> attempts, at most 255. A message of a channel that one matches is
+            handed out again when its worker dies, until it was begun that often; then it becomes a dead letter.
+        encryption_keys: the first one encrypts content and trail of each message, each of them decrypts; None among
+            them stands for messages that are not encrypted.
         clock: replaces the server's clock, for tests.
         limits: the fields of `Limits`.
         """
         self.limits = Limits(**limits)  # type: ignore[arg-type]
         self.clock = clock
+        self.cipher = None if encryption_keys is None else _cipher(encryption_keys)
+        """What encrypts; None when nothing is encrypted."""
         self._patterns = [(_compiled(pattern), count) for pattern, count in (channel_capacity or {}).items()]
+        self._at_least_once = [(_compiled(pattern), _attempts(n)) for pattern, n in (at_least_once or {}).items()]
         self._capacities: dict[str, int] = {}
         self._mailboxes: dict[str, tuple[Mailbox, deque[tuple[str, Content]]]] = {}
 
@@ -209,7 +150,11 @@ class ChannelLayer(ABC):
 
     @abstractmethod
     def group_add(self, group: str, channel: str) -> None:
-        """Make *channel* a member of *group*, for `group_expiry` seconds from now. At once, not held."""
+        """
+        Make *channel* a member of *group*, for `group_expiry` seconds from now. At once, not held.
+
+        Nothing happens when its process has been ended: nobody would end the membership.
+        """
 
     @abstractmethod
     def group_discard(self, group: str, channel: str) -> None:
@@ -250,9 +195,22 @@ class ChannelLayer(ABC):
         """Return the name of a new lease, unique among all workers."""
 
     @abstractmethod
-    def fetch(self, channels: Sequence[str], limit: int, lease: str, finished: Sequence[Finished] = ()) -> Fetched:
+    def fetch(
+        self,
+        channels: Sequence[str],
+        limit: int,
+        lease: str,
+        finished: Sequence[Finished] = (),
+        *,
+        begin: int = MAX_FETCH,
+        begun: int = 0,
+    ) -> Fetched:
         """
         Finish *finished* and hand out up to *limit* messages of *channels* under *lease*, in one go. Renews the lease.
+
+        begin: how many of those handed out now count as begun at once, the first ones; the others when they are told
+            of by *begun*: the id of the last delivery that counts as begun, and with it all before it. What has not
+            been begun when the lease runs out is handed to others. A worker begins nothing that it has not told.
 
         Sends of a finished delivery are stored only if the lease still holds it: a repeated call after a lost answer,
         or a worker that was thought dead, stores nothing twice. Raises: LayerUnavailable; call `recover`, then repeat.
@@ -272,16 +230,27 @@ class ChannelLayer(ABC):
 
     @abstractmethod
     def close_lease(self, lease: str, unstarted: Sequence[Delivery] = ()) -> None:
-        """End an empty lease; *unstarted* go back to the front of their channels first, in order."""
+        """
+        End a lease. *unstarted* and what has not been begun go back to the front of their channels, in order.
+
+        With anything else that it still holds, it is done as `reap` does.
+        """
 
     @abstractmethod
     def reap(self) -> list[Reaped]:
-        """End the leases that ran out: their messages are dropped with a record, their lanes released."""
+        """
+        End the leases that ran out; return the messages that had been begun under them, and what became of them.
 
-    def fetch_when_ready(self, channels: Sequence[str], limit: int, lease: str, timeout: float) -> Fetched:
+        Those that had not been begun go back to the front of their channels, in order. Nobody can use the leases any
+        more (`Fetched.held`).
+        """
+
+    def fetch_when_ready(
+        self, channels: Sequence[str], limit: int, lease: str, timeout: float, *, begin: int = MAX_FETCH
+    ) -> Fetched:
         """`wait`, then `fetch`; in one round trip where the layer has a way to."""
         self.wait(channels, timeout)
-        return self.fetch(channels, limit, lease)
+        return self.fetch(channels, limit, lease, begin=begin)
 
     @abstractmethod
     def reap_process(self) -> ReapedProcess | None:
@@ -296,7 +265,49 @@ class ChannelLayer(ABC):
     def wait(self, channels: Sequence[str], timeout: float) -> None:
         """Return when there may be something on one of *channels*, or after *timeout* seconds."""
 
+    # The doors for operators
+
+    @abstractmethod
+    def overview(self) -> Overview:
+        """Return what the layer holds. Its cost grows with the number of channels, groups and processes."""
+
+    @abstractmethod
+    def purge(self, channel: str) -> int:
+        """
+        Drop everything that waits on *channel*, and return how many; not what is being handled. Counted as `purged`.
+
+        Lanes go on: what followed in them on the same channel is dropped, too, and what follows on others waits there.
+        """
+
+    @abstractmethod
+    def dead_letters(self, limit: int = 100, after: str = "") -> list[DeadLetter]:
+        """
+        Return dead letters, the oldest first, from the one behind the id *after* on, be that one there or not.
+
+        Raises: ValueError for an *after* that is no id.
+        """
+
+    @abstractmethod
+    def replay(self, ids: Sequence[str]) -> list[str]:
+        """
+        Send dead letters again, with all their attempts before them and a new life; return the ids of those sent.
+
+        One whose channel has no room, or that is not there, is passed over and stays as it is.
+        """
+
+    @abstractmethod
+    def bury(self, ids: Sequence[str]) -> int:
+        """Remove dead letters for good; return how many there were."""
+
+    @abstractmethod
+    def tally(self, drops: Mapping[str, int]) -> None:
+        """Add to the counters of `dropped:<reason>` what was dropped elsewhere: reason -> how many."""
+
     # The doors for gateways
+
+    @abstractmethod
+    async def atally(self, drops: Mapping[str, int]) -> None:
+        """`tally`, for an event loop."""
 
     @abstractmethod
     async def apost(self, sends: Sequence[Send]) -> list[Refusal]:
@@ -357,7 +368,11 @@ class ChannelLayer(ABC):
                 f"a message of {len(body)} bytes: at most {self.limits.max_message_bytes} are allowed; pass large data "
                 f"by reference, or raise max_message_bytes"
             )
-        return body
+        return body if self.cipher is None else self.cipher.seal(body)
+
+    def unpack(self, data: bytes) -> codec.Envelope:
+        """Return the message in an envelope. Raises: CorruptMessage, also when no key opens it."""
+        return codec.unpack(data if self.cipher is None else self.cipher.open(data))
 
     def capacity_of(self, channel: str) -> int:
         """Return how many messages may wait on *channel*; a process-local one shares its process's."""
@@ -370,6 +385,12 @@ class ChannelLayer(ABC):
                 self._capacities.clear()
             self._capacities[name] = found
         return found
+
+    def attempts_of(self, channel: str) -> int:
+        """Return how often a message of *channel* may be begun, or 0 for a channel that is handled at most once."""
+        if "!" in channel:
+            return 0  # mail is read by its process, without a lease
+        return next((attempts for pattern, attempts in self._at_least_once if pattern.match(channel)), 0)
 
     def full(self, send: Send) -> ChannelFull:
         """Return the error for a send that found no room."""
@@ -392,20 +413,44 @@ class ChannelLayer(ABC):
         return self._pop(queues) if queues else None
 
     def _mail(self, process: str) -> deque[tuple[str, Content]]:
-        mailbox, waiting = self._mailboxes.setdefault(process, (Mailbox(process), deque()))
-        if not waiting:
-            collected = self.collect(process, mailbox.position, 100)
-            if collected.lost:  # before it is taken: what came since then is for today's members
-                mailbox.reload(self.groups_of(process))
-            inbound: list[Inbound] = mailbox.take(collected)
-            if mailbox.stale:
-                mailbox.reload(self.groups_of(process))
-            waiting.extend((channel, item.content) for item in inbound for channel in item.channels)
+        mailbox, waiting = self._mailboxes.setdefault(process, (Mailbox(process, unpack=self.unpack), deque()))
+        while not waiting:
+            before = mailbox.position
+            waiting.extend(self._next_mail(mailbox))
+            if mailbox.position == before:
+                break
         return waiting
+
+    def _next_mail(self, mailbox: Mailbox) -> list[tuple[str, Content]]:
+        """Return what came next, which may all have been changes of membership, or have expired."""
+        collected = self.collect(mailbox.process, mailbox.position, 100)
+        if collected.lost:  # before it is taken: what came since then is for today's members
+            mailbox.reload(self.groups_of(mailbox.process))
+        inbound = mailbox.take(collected)
+        if mailbox.corrupt:
+            mailbox.corrupt, corrupt = 0, mailbox.corrupt
+            self.tally({"corrupt": corrupt})
+        if mailbox.stale:
+            mailbox.reload(self.groups_of(mailbox.process))
+        return [(channel, item.content) for item in inbound for channel in item.channels]
 
     @abstractmethod
     def _pop(self, channels: Sequence[str]) -> tuple[str, Content] | None:
         """Take one message off one of *channels*, without a lease."""
+
+
+def _attempts(number: int) -> int:
+    if type(number) is not int or not 1 <= number <= MOST_ATTEMPTS:
+        raise InvalidChannelLayerError(
+            f"at_least_once: attempts are a number from 1 to {MOST_ATTEMPTS}, not {number!r}"
+        )
+    return number
+
+
+def _cipher(keys: Sequence[str | None]) -> Cipher:
+    from chancelery.layers.encryption import Cipher  # noqa: PLC0415 - only who encrypts loads OpenSSL
+
+    return Cipher(keys)
 
 
 def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:

@@ -1,11 +1,13 @@
 """
 A message as bytes and back: one msgpack envelope per message.
 
-    [version, deadline in ms, full channel name, lane, content, trail]
+    [version, term, full channel name, lane, content, trail]
 
-The head has a fixed form (array of six, one-byte version, uint64 deadline, two str8), so that Redis' scripts read and
-write it by offset while any msgpack library still decodes the whole. The head is written by the layer, which stamps the
-deadline with its server's clock; content and trail are packed once, where the message is sent: that is the *body*.
+The term is a uint64: one byte, how often the message may be begun (0: at most once); one byte, how often it was begun
+and lost; six bytes, its deadline in ms. The head has a fixed form (array of six, one-byte version, uint64, two str8),
+so that Redis' scripts read and write it by offset while any msgpack library still decodes the whole. The head is
+written by the layer, which stamps the deadline with its server's clock; content and trail are packed once, where the
+message is sent: that is the *body*.
 Pure: no I/O. Source: msgpack specification; msgspec's documentation.
 """
 
@@ -27,7 +29,10 @@ VERSION = 1
 _HEAD = b"\x96" + bytes([VERSION]) + b"\xcf"
 _CONTROL = b"\x95"
 _ARRAYS = range(0x90, 0xA0)
-_DEADLINE = struct.Struct(">Q")
+_TERM = struct.Struct(">Q")
+_ATTEMPTS_BIT = 56
+_LOST_BIT = 48
+_DEADLINE_MASK = (1 << _LOST_BIT) - 1
 _SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 
 _Fields = TypeVar("_Fields")
@@ -48,6 +53,10 @@ class Envelope(NamedTuple):
     """The lane that keeps it in order, or an empty string."""
     content: Content
     trail: Trail
+    attempts: int = 0
+    """How often it may be begun before it is a dead letter; 0 for a message that is handled at most once."""
+    lost: int = 0
+    """How often it was begun by a worker that died."""
 
 
 class Control(NamedTuple):
@@ -76,9 +85,10 @@ def pack_body(content: Content, trail: Trail = ()) -> bytes:
         raise TypeError(f"a message cannot carry this: {error}") from error
 
 
-def pack(deadline_ms: int, channel: str, lane: str, body: bytes) -> bytes:
+def pack(deadline_ms: int, channel: str, lane: str, body: bytes, attempts: int = 0, lost: int = 0) -> bytes:  # noqa: PLR0917 - in the order in which they lie there
     """Return the envelope: a head, and *body* from `pack_body`."""
-    return b"".join((_HEAD, _DEADLINE.pack(deadline_ms), _str8(channel), _str8(lane), body))
+    term = attempts << _ATTEMPTS_BIT | lost << _LOST_BIT | deadline_ms
+    return b"".join((_HEAD, _TERM.pack(term), _str8(channel), _str8(lane), body))
 
 
 def pack_control(control: Control) -> bytes:
@@ -88,7 +98,11 @@ def pack_control(control: Control) -> bytes:
 
 def unpack(data: bytes) -> Envelope:
     """Return what *data* carries. Raises: UnknownVersion, CorruptMessage."""
-    return Envelope(*_fields(_decode_envelope, data)[1:])
+    _, term, channel, lane, content, trail = _fields(_decode_envelope, data)
+    if term <= _DEADLINE_MASK:
+        return Envelope(term, channel, lane, content, trail)
+    attempts, lost = term >> _ATTEMPTS_BIT, term >> _LOST_BIT & 0xFF
+    return Envelope(term & _DEADLINE_MASK, channel, lane, content, trail, attempts, lost)
 
 
 def unpack_control(data: bytes) -> Control:

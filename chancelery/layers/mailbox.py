@@ -51,15 +51,23 @@ class Mailbox:
     One process's reading of its mail.
 
     knows: tells whether a channel is (still) this process's; memberships of others are put into `strays`, for the
-    reader to end.
+    reader to end. unpack: the layer's.
     """
 
-    def __init__(self, process: str, knows: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self,
+        process: str,
+        knows: Callable[[str], bool] | None = None,
+        unpack: Callable[[bytes], codec.Envelope] = codec.unpack,
+    ) -> None:
         self.process = process
+        self._unpack = unpack
         self.position = 0
         self.stale = False
         """Something was lost: read the memberships anew with `reload`."""
         self.strays: list[tuple[str, str]] = []
+        self.corrupt = 0
+        """How many messages could not be read, for the reader to tell the layer of (`tally`)."""
         self._knows = knows
         self._number: int | None = None
         self._members: dict[str, dict[str, int]] = {}
@@ -75,8 +83,9 @@ class Mailbox:
                 if codec.is_control(entry):
                     self._follow(codec.unpack_control(entry))
                 else:
-                    self._address(codec.unpack(entry), collected.now_ms, found)
+                    self._address(self._unpack(entry), collected.now_ms, found)
             except CorruptMessage as error:
+                self.corrupt += 1
                 _burst.say("corrupt", "%s: dropped mail that cannot be read: %s", self.process, error)
         return found
 

@@ -1,29 +1,34 @@
 """
 A channel layer inside one process, for tests of consumers and for small sites without jobs.
 
-Keeps the whole of the contract in `base`, and carries the same bytes as the Redis layer. Everything is done with the
-doorbell held; readers sleep until it is rung for them, and nothing polls.
+Keeps the whole of the contract in `base`, and carries the same bytes as the Redis layer. Here are its doors: each takes
+the time and does with the doorbell held what `_store` knows; readers sleep until it is rung, and nothing polls.
 """
 
 from __future__ import annotations
 
-import random
-import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chancelery import names
-from chancelery.exceptions import CorruptMessage
-from chancelery.layers import base, codec
+from chancelery.layers import base
 from chancelery.layers._doorbell import Doorbell
-from chancelery.layers._groups import Groups
-from chancelery.layers._leases import Leases
-from chancelery.layers._ledger import Ledger, Parcel
-from chancelery.layers._mail import MailList
-from chancelery.layers._processes import Processes
-from chancelery.layers._queues import Queues
-from chancelery.layers.base import Delivery, Fetched, Finished, Reaped, ReapedProcess, Refusal, Send, Will
+from chancelery.layers._overview import channel_statistics, overview
+from chancelery.layers._store import Store, milliseconds
+from chancelery.layers.base import (
+    MAX_FETCH,
+    DeadLetter,
+    Delivery,
+    Fetched,
+    Finished,
+    Overview,
+    Reaped,
+    ReapedProcess,
+    Refusal,
+    Send,
+    Will,
+)
 
 if TYPE_CHECKING:
     from chancelery.layers.mailbox import Collected
@@ -37,10 +42,7 @@ class InMemoryChannelLayer(base.ChannelLayer):
         """options: as `base.ChannelLayer`'s."""
         super().__init__(**options)
         self._doorbell = Doorbell()
-        self._leases = Leases()
-        self._first_position = 0
-        self._swept_ms = 0
-        self._clear()
+        self._store = Store(self, self._doorbell.ring)
 
     # Groups
 
@@ -49,28 +51,30 @@ class InMemoryChannelLayer(base.ChannelLayer):
         names.require_group(group)
         names.require_channel(channel)
         with self._doorbell:
-            deadline_ms = self._now_ms() + _ms(self.limits.group_expiry)
-            self._groups.add(group, channel, deadline_ms)
-            self._tell_process(group, channel, deadline_ms)
+            if self._store.processes.was_ended(names.process_of(channel)):
+                return
+            deadline_ms = self._now_ms() + milliseconds(self.limits.group_expiry)
+            self._store.groups.add(group, channel, deadline_ms)
+            self._store.tell_process(group, channel, deadline_ms)
 
     def group_discard(self, group: str, channel: str) -> None:
         """See `base`."""
         names.require_group(group)
         names.require_channel(channel)
         with self._doorbell:
-            if self._groups.discard(group, channel):
-                self._tell_process(group, channel, 0)
+            if self._store.groups.discard(group, channel):
+                self._store.tell_process(group, channel, 0)
 
     def group_channels(self, group: str) -> list[str]:
         """See `base`."""
         names.require_group(group)
         with self._doorbell:
-            return self._groups.channels(group, self._now_ms())
+            return self._store.groups.channels(group, self._now_ms())
 
     def groups_of(self, process: str) -> list[tuple[str, str, int]]:
         """See `base`."""
         with self._doorbell:
-            return self._groups.of(process, self._now_ms())
+            return self._store.groups.of(process, self._now_ms())
 
     async def agroups_of(self, process: str) -> list[tuple[str, str, int]]:
         """See `base`."""
@@ -87,7 +91,7 @@ class InMemoryChannelLayer(base.ChannelLayer):
         """See `base`."""
         _require_names(sends)
         with self._doorbell:
-            return self._store(sends, self._now_ms())
+            return self._store.post(sends, self._now_ms())
 
     async def apost(self, sends: Sequence[Send]) -> list[Refusal]:
         """See `base`."""
@@ -97,69 +101,128 @@ class InMemoryChannelLayer(base.ChannelLayer):
 
     def open_lease(self) -> str:
         """See `base`."""
-        lease = names.random_part()
-        with self._doorbell:
-            self._leases.open(lease, self._lease_deadline_ms())
-        return lease
+        return names.random_part()
 
-    def fetch(self, channels: Sequence[str], limit: int, lease: str, finished: Sequence[Finished] = ()) -> Fetched:
+    def fetch(
+        self,
+        channels: Sequence[str],
+        limit: int,
+        lease: str,
+        finished: Sequence[Finished] = (),
+        *,
+        begin: int = MAX_FETCH,
+        begun: int = 0,
+    ) -> Fetched:
         """See `base`."""
         _require_names(send for item in finished for send in item.sends)
         with self._doorbell:
-            now_ms = self._now_ms()
-            refused = [refusal for item in finished for refusal in self._settle(item, lease, now_ms)]
-            self._leases.renew([lease], self._lease_deadline_ms())
-            return Fetched(self._hand_out(channels, limit, lease, now_ms), refused)
+            now_ms, store = self._now_ms(), self._store
+            is_known = store.leases.knows(lease)
+            if not is_known:
+                store.fence(finished)
+            if not store.leases.open(lease, self._lease_deadline_ms()):
+                return Fetched([], [], held=False)
+            settled = finished if is_known else ()
+            refused = [refusal for item in settled for refusal in store.settle(item, lease, now_ms)]
+            deliveries = store.hand_out(channels, min(limit, MAX_FETCH), lease, now_ms)
+            store.leases.begin(lease, max([begun, *(delivery.id for delivery in deliveries[:begin])]))
+            return Fetched(deliveries, refused)
 
     def recover(self, lease: str, known: Sequence[Delivery]) -> None:
         """See `base`."""
         kept = {delivery.id for delivery in known}
         with self._doorbell:
-            self._give_back(lease, [number for number in self._leases.numbers(lease) if number not in kept])
+            self._store.give_back(lease, [n for n in self._store.leases.numbers(lease) if n not in kept])
 
     def renew(self, leases: Sequence[str]) -> None:
         """See `base`."""
         with self._doorbell:
-            self._leases.renew(leases, self._lease_deadline_ms())
+            self._store.leases.renew(leases, self._lease_deadline_ms())
 
     def close_lease(self, lease: str, unstarted: Sequence[Delivery] = ()) -> None:
         """See `base`."""
         with self._doorbell:
-            self._give_back(lease, sorted(delivery.id for delivery in unstarted))
-            self._end_lease(lease)
+            ended = self._store.leases.end(lease, {delivery.id for delivery in unstarted})
+            self._store.bring_home(ended, self._now_ms())
 
     def reap(self) -> list[Reaped]:
         """See `base`. Also forgets what has expired where nobody looks: single-reader channels and idle groups."""
         with self._doorbell:
             now_ms = self._now_ms()
-            self._sweep(now_ms)
-            return [reaped for lease in self._leases.overdue(now_ms) for reaped in self._end_lease(lease)]
+            self._store.sweep(now_ms)
+            return self._store.bring_home(self._store.leases.reap(now_ms), now_ms)
 
     def reap_process(self) -> ReapedProcess | None:
         """See `base`."""
         with self._doorbell:
-            now_ms = self._now_ms()
-            process = self._processes.overdue(now_ms)
-            if process is None:
-                return None
-            wills = self._processes.bury(process)
-            for lane, will in wills.items():
-                self._put(will.address, Send(will.address, will.body, lane), now_ms, capacity=sys.maxsize)
-            self._forget_process(process, now_ms)
-            return ReapedProcess(process, len(wills))
+            return self._store.reap_process(self._now_ms())
 
     def wait(self, channels: Sequence[str], timeout: float) -> None:
         """See `base`."""
         with self._doorbell:
             self._doorbell.wait(lambda: any(map(self._has_something, channels)), timeout)
 
+    # Operators
+
+    def global_statistics(self) -> dict[str, int]:
+        """See `base`."""
+        with self._doorbell:
+            return self._store.ledger.in_total()
+
+    def channel_statistics(self, channel: str) -> dict[str, int]:
+        """See `base`. The channels of one process share their numbers, and so do the counts of those before one `?`."""
+        with self._doorbell:
+            return channel_statistics(self._store, channel, self._now_ms())
+
+    def overview(self) -> Overview:
+        """See `base`."""
+        with self._doorbell:
+            return overview(self._store, self._now_ms())
+
+    def purge(self, channel: str) -> int:
+        """See `base`."""
+        names.require_channel(channel)
+        with self._doorbell:
+            return self._store.queues.purge(channel, self._now_ms())
+
+    def dead_letters(self, limit: int = 100, after: str = "") -> list[DeadLetter]:
+        """See `base`."""
+        with self._doorbell:
+            return self._store.letters.listed(limit, after)
+
+    def replay(self, ids: Sequence[str]) -> list[str]:
+        """See `base`."""
+        with self._doorbell:
+            now_ms = self._now_ms()
+            return [letter for letter in ids if self._store.replay(letter, now_ms)]
+
+    def bury(self, ids: Sequence[str]) -> int:
+        """See `base`."""
+        with self._doorbell:
+            return self._store.letters.bury(ids)
+
+    def tally(self, drops: Mapping[str, int]) -> None:
+        """See `base`."""
+        with self._doorbell:
+            self._store.ledger.tallied(drops)
+
+    async def atally(self, drops: Mapping[str, int]) -> None:
+        """See `base`."""
+        self.tally(drops)
+
+    def flush(self) -> None:
+        """See `base`."""
+        with self._doorbell:
+            self._mailboxes.clear()
+            self._store.clear()
+
     # Mail
 
     def collect(self, process: str, position: int, limit: int) -> Collected:
         """See `base`."""
         with self._doorbell:
-            reaped = self._processes.renew(process, self._lease_deadline_ms())
-            collected = self._mail_of(process).collect(position, limit, self._now_ms())
+            reaped = self._store.processes.renew(process, self._lease_deadline_ms())
+            collected = self._store.mail.of(process).collect(position, limit, self._now_ms())
             return collected._replace(lost=collected.lost or reaped, reaped=reaped)
 
     async def acollect(self, process: str, position: int, limit: int, timeout: float) -> Collected:  # noqa: ASYNC109 - the contract's
@@ -174,181 +237,46 @@ class InMemoryChannelLayer(base.ChannelLayer):
         """See `base`."""
         with self._doorbell:
             for lane, will in wills:
-                self._processes.leave(lane, will, self._lease_deadline_ms())
+                self._store.leave_will(lane, will, self._now_ms())
 
     async def aend_process(self, process: str) -> None:
         """See `base`."""
         with self._doorbell:
-            if self._processes.end(process):
-                self._forget_process(process, self._now_ms())
+            if self._store.processes.end(process):
+                self._store.end_process(process, self._now_ms())
 
-    # Upkeep
-
-    def flush(self) -> None:
-        """See `base`."""
-        with self._doorbell:
-            self._first_position = 1 + max((mail.end for mail in self._mail_lists.values()), default=0)
-            self._leases.end_all()
-            self._mailboxes.clear()
-            self._clear()
-
-    def global_statistics(self) -> dict[str, int]:
-        """See `base`."""
-        with self._doorbell:
-            return self._ledger.in_total()
-
-    def channel_statistics(self, channel: str) -> dict[str, int]:
-        """See `base`. The channels of one process share their numbers, and so do the counts of those before one `?`."""
-        with self._doorbell:
-            pending, oldest = self._waiting_on(channel)
-            age_ms = self._now_ms() - oldest.deadline_ms + _ms(self.limits.expiry) if oldest else 0
-            counts = self._ledger.of_channel(channel)
-            return {**counts, "messages_pending": pending, "messages_max_age": age_ms // 1000}
+    # A server and its connections, of which there are none
 
     async def acheck(self) -> None:
-        """See `base`. There is no server that could fail to answer."""
+        """See `base`. Nothing could fail to answer."""
 
     async def aclose(self) -> None:
-        """See `base`. There is no connection."""
+        """See `base`."""
 
     def close(self) -> None:
-        """See `base`. There is no connection."""
+        """See `base`."""
 
-    # Everything below is called with the doorbell held
-
-    def _clear(self) -> None:
-        self._ledger = Ledger()
-        self._queues = Queues(self.limits.lane_capacity, self._ledger, self._doorbell.ring)
-        self._groups = Groups()
-        self._processes = Processes()
-        self._mail_lists: dict[str, MailList] = {}
+    # Called with the doorbell held
 
     def _now_ms(self) -> int:
-        return _ms((self.clock or time.time)())
+        return milliseconds((self.clock or time.time)())
 
     def _lease_deadline_ms(self) -> int:
-        return self._now_ms() + _ms(self.limits.lease_seconds)
+        return self._now_ms() + milliseconds(self.limits.lease_seconds)
 
-    def _store(self, sends: Iterable[Send], now_ms: int) -> list[Refusal]:
-        refused = []
-        for send in sends:
-            if send.to_group:
-                self._store_for_group(send, now_ms)
-            elif not self._put(send.address, send, now_ms):
-                self._ledger.refused(send.address)
-                refused.append(Refusal(send, self.full(send)))
-            elif send.will:
-                self._processes.leave(send.lane, send.will, self._lease_deadline_ms())
-            elif send.leaves:
-                self._processes.void(send.lane)
-        return refused
-
-    def _store_for_group(self, send: Send, now_ms: int) -> None:
-        unlaned = send._replace(lane="")
-        for place in self._groups.processes(send.address, now_ms) + self._groups.plain(send.address, now_ms):
-            if not self._put(place, unlaned, now_ms):
-                self._ledger.dropped("group_full", Parcel(0, place, "", codec.pack(0, place, "", send.body)))
-
-    def _put(self, place: str, send: Send, now_ms: int, capacity: int | None = None) -> bool:
-        """Store *send* at *place*, a channel or, for a group's message, a process; return whether there was room."""
-        process = names.process_of(place)
-        channel, lane = (send.address, "") if process else (place, send.lane)
-        deadline_ms = now_ms + _ms(self.limits.expiry)
-        parcel = Parcel(deadline_ms, channel, lane, codec.pack(deadline_ms, channel, lane, send.body))
-        store = self._mail_of(process) if process else self._queues
-        if not store.put(parcel, self.capacity_of(place) if capacity is None else capacity, now_ms):
-            return False
-        self._ledger.sent(place)
-        if process:
-            self._doorbell.ring(process)
-        return True
-
-    def _settle(self, item: Finished, lease: str, now_ms: int) -> list[Refusal]:
-        parcel = self._leases.let_go(lease, item.delivery.id)
-        if parcel is None:
-            return []
-        refused = self._store(item.sends, now_ms)
-        self._queues.release(parcel.lane, now_ms)
-        return refused
-
-    def _hand_out(self, channels: Sequence[str], limit: int, lease: str, now_ms: int) -> list[Delivery]:
-        deliveries: list[Delivery] = []
-        if channels and limit > 0:
-            self._leases.open(lease, self._lease_deadline_ms())
-        while len(deliveries) < limit and (taken := self._take(channels, now_ms)):
-            parcel, envelope = taken
-            number = self._leases.hold(lease, parcel)
-            deliveries.append(Delivery(number, envelope.channel, envelope.lane, envelope.content, envelope.trail))
-        return deliveries
-
-    def _take(self, channels: Sequence[str], now_ms: int) -> tuple[Parcel, codec.Envelope] | None:
-        """Return a message that can be read, of a channel by chance: a busy one must not starve the others."""
-        for channel in random.sample(channels, len(channels)):
-            while parcel := self._queues.take(channel, now_ms):
-                try:
-                    return parcel, codec.unpack(parcel.data)
-                except CorruptMessage:
-                    self._ledger.dropped("corrupt", parcel)
-                    self._queues.release(parcel.lane, now_ms)
-        return None
+    def _has_something(self, channel: str) -> bool:
+        mail = self._store.mail.find(channel)
+        return self._store.queues.pending(channel) > 0 if mail is None else mail.unread > 0
 
     def _pop(self, channels: Sequence[str]) -> tuple[str, Content] | None:
         with self._doorbell:
             now_ms = self._now_ms()
-            taken = self._take(channels, now_ms)
+            taken = self._store.take(channels, now_ms)
             if taken is None:
                 return None
             parcel, envelope = taken
-            self._queues.release(parcel.lane, now_ms)
+            self._store.queues.release(parcel.lane, now_ms)
             return envelope.channel, envelope.content
-
-    def _give_back(self, lease: str, numbers: Iterable[int]) -> None:
-        held = (self._leases.let_go(lease, number) for number in numbers)
-        self._queues.give_back([parcel for parcel in held if parcel])
-
-    def _end_lease(self, lease: str) -> list[Reaped]:
-        reaped, now_ms = [], self._now_ms()
-        for parcel in self._leases.end(lease):
-            self._ledger.dropped("worker_died", parcel)
-            self._queues.release(parcel.lane, now_ms)
-            reaped.append(Reaped(parcel.channel, codec.unpack(parcel.data).trail))
-        return reaped
-
-    def _forget_process(self, process: str, now_ms: int) -> None:
-        for group, channel, _ in self._groups.of(process, now_ms):
-            self._groups.discard(group, channel)
-        self._mail_lists.pop(process, None)
-
-    def _sweep(self, now_ms: int) -> None:
-        if now_ms - self._swept_ms >= _ms(self.limits.expiry):
-            self._swept_ms = now_ms
-            self._queues.sweep(now_ms)
-            self._groups.sweep(now_ms)
-
-    def _mail_of(self, process: str) -> MailList:
-        if process not in self._mail_lists:
-            self._mail_lists[process] = MailList(self._first_position, self._ledger)
-        return self._mail_lists[process]
-
-    def _tell_process(self, group: str, channel: str, deadline_ms: int) -> None:
-        process = names.process_of(channel)
-        if process:
-            self._mail_of(process).put_control(group, channel, deadline_ms)
-            self._doorbell.ring(process)
-
-    def _has_something(self, channel: str) -> bool:
-        mail = self._mail_lists.get(channel)
-        return self._queues.pending(channel) > 0 if mail is None else mail.has_news
-
-    def _waiting_on(self, channel: str) -> tuple[int, Parcel | None]:
-        mail = self._mail_lists.get(names.process_of(channel))
-        if mail is None:
-            return self._queues.pending(channel), self._queues.oldest(channel)
-        return mail.pending, mail.oldest
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)
 
 
 def _require_names(sends: Iterable[Send]) -> None:
@@ -359,6 +287,8 @@ def _require_names(sends: Iterable[Send]) -> None:
             names.require_channel(send.address)
         if send.lane:
             names.require_channel(send.lane)
+        if send.will:
+            names.require_channel(send.will.address)
 
 
 ChannelLayer = InMemoryChannelLayer

@@ -149,8 +149,13 @@ def _layer(wrapper: ChannelLayerWrapper) -> RedisChannelLayer:
     layer = wrapper.layer
     if not isinstance(layer, RedisChannelLayer):
         raise UnsupportedFeature(
-            f"the channel layer {wrapper.alias!r} is a {type(layer).__name__}: jobs need the layer in Redis, where "
-            f"Celery's workers reach it"
+            f"the channel layer {wrapper.alias!r} is a {type(layer).__name__}: jobs need the layer in one Redis, "
+            f"where Celery's workers reach it"
+        )
+    if layer.cipher is not None and not layer.cipher.reads_plain:
+        raise UnsupportedFeature(
+            f"the channel layer {wrapper.alias!r} takes encrypted messages only, and what a job says is not encrypted: "
+            f"add None to its encryption_keys, or do without jobs"
         )
     return layer
 

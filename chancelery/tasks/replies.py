@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from chancelery.channel import Channel, Group
+from chancelery.layers.redis import keys
 from chancelery.message import Message
 from chancelery.registry import ChannelLayerWrapper
 
@@ -21,8 +22,8 @@ class Reply(NamedTuple):
     kind: str
     """`socket` for a process-local channel, `group`, or `queue` for any other channel."""
     name: str
-    capacity: int
-    """Of a channel, when the job was recorded."""
+    terms: int
+    """Of a channel, when the job was recorded: its capacity and attempts, as `keys.terms` packs them."""
 
 
 def addresses(message: Message | None, reply_to: Any) -> tuple[ChannelLayerWrapper, list[Reply]]:
@@ -64,4 +65,5 @@ def _reply(target: Channel | Group) -> Reply:
     if isinstance(target, Group):
         return Reply("group", target.name, 0)
     kind = "socket" if "!" in target.name else "queue"
-    return Reply(kind, target.name, target.channel_layer.layer.capacity_of(target.name))
+    layer = target.channel_layer.layer
+    return Reply(kind, target.name, keys.terms(layer.capacity_of(target.name), layer.attempts_of(target.name)))

@@ -14,6 +14,7 @@ from chancelery import conf
 from chancelery.log import room
 from chancelery.registry import ChannelLayerWrapper
 from chancelery.signals import worker_process_ready, worker_ready
+from chancelery.worker.coroutines import Coroutines
 from chancelery.worker.drain import Drain
 from chancelery.worker.heartbeat import Heartbeat
 from chancelery.worker.loop import Loop
@@ -26,7 +27,7 @@ _GRACE_SECONDS = 0.5
 
 class Worker:
     """
-    Handles the messages of a channel layer, in *threads* threads.
+    Handles the messages of a channel layer, in *threads* threads, and up to *coroutines* at a time on an event loop.
 
     only_channels, exclude_channels: globs. Raises: ImproperlyConfigured when the routing cannot be used, or they leave
     no channel of it.
@@ -37,6 +38,7 @@ class Worker:
         channel_layer: ChannelLayerWrapper,
         *,
         threads: int = 1,
+        coroutines: int = 1000,
         only_channels: Iterable[str] | None = None,
         exclude_channels: Iterable[str] | None = None,
     ) -> None:
@@ -44,11 +46,19 @@ class Worker:
         self.channel_layer = channel_layer
         self.channels = _chosen(channel_layer.router.channels, only_channels, exclude_channels)
         self._drain = Drain(conf.current().drain_seconds)
+        self._coroutines = Coroutines(channel_layer.layer, self._drain, coroutines)
         self._loops = [
-            Loop(f"worker thread {number}", channel_layer, self.channels, self._drain, self._announce)
+            Loop(
+                f"worker thread {number}",
+                channel_layer,
+                self.channels,
+                self._drain,
+                coroutines=self._coroutines,
+                on_ready=self._announce,
+            )
             for number in range(1, threads + 1)
         ]
-        self._heartbeat = Heartbeat("worker heartbeat", channel_layer.layer, self._loops, self._drain)
+        self._heartbeat = Heartbeat(channel_layer.layer, self._loops, self._coroutines, self._drain)
         # Its put() may be called by a signal handler at any point of get(), which Event.set() may not.
         self._orders: queue.SimpleQueue[None] = queue.SimpleQueue()
 
@@ -68,7 +78,8 @@ class Worker:
         for loop in self._loops:
             if loop.thread.is_alive():
                 _log.error("%s is still busy: what it is doing will be dropped when its lease runs out", loop.name)
-        return all(loop.drained for loop in self._loops)
+        all_ended = self._coroutines.close(_GRACE_SECONDS)
+        return all_ended and all(loop.drained for loop in self._loops)
 
     def stop(self) -> None:
         """Have `run` drain and return. May be called from a signal handler, and more than once."""

@@ -1,28 +1,39 @@
 """
 Runs the consumer of one message, and decides what goes out afterwards.
 
-The only place that catches whatever a consumer raises. Knows nothing of leases or threads: it is given a delivery and
-returns what its worker has to send and to do.
+The only place that catches whatever a consumer raises. Knows nothing of leases, threads or loops: it is given a
+delivery and returns what its worker has to send and to do, or, for an async consumer, what leads to that.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
-from collections.abc import Callable, Sequence
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from chancelery import outbox, trail
-from chancelery.exceptions import ChanceleryError, ChannelSocketException, DenyConnection
-from chancelery.layers.base import Delivery, Send
+from chancelery.exceptions import (
+    ChanceleryError,
+    ChannelFull,
+    ChannelSocketException,
+    DenyConnection,
+    LayerUnavailable,
+)
+from chancelery.layers.base import ChannelLayer, Delivery, Send
 from chancelery.log import Burst, room
 from chancelery.message import Message
 from chancelery.outbox import Outbox
 from chancelery.registry import ChannelLayerWrapper, channel_layers
-from chancelery.routing import Consumer, Router
+from chancelery.routing import Consumer, Match, is_async
 from chancelery.signals import consumer_finished, consumer_started
 from chancelery.trail import Trail
 from chancelery.types import Content
+from chancelery.worker import databases
+from chancelery.worker.drops import Drops
 
 _log = room("worker")
 _unrouted = Burst(_log)
@@ -32,6 +43,8 @@ _SERVER_ERROR: Content = {
     "headers": [[b"content-type", b"text/plain; charset=utf-8"]],
     "content": b"Server error",
 }
+STOPPED = "the worker stops"
+"""The message of the cancellation that ends an async consumer for good, instead of failing it."""
 
 
 class Outcome(NamedTuple):
@@ -43,6 +56,17 @@ class Outcome(NamedTuple):
     """To be called, with `run_deferred`, when the sends are out."""
     trail: Trail
     sender: str
+    dropped: str = ""
+    """Why nobody handled it, as a reason of the layer's counters."""
+
+
+class Pending(NamedTuple):
+    """A message whose consumer is async, and has not begun."""
+
+    sender: str
+    """Its consumer's dotted name."""
+    run: Callable[[], Coroutine[Any, Any, Outcome]]
+    """Makes what an event loop has to run, in a context of its own. Raises nothing but CancelledError, see STOPPED."""
 
 
 class _Ending(Enum):
@@ -64,26 +88,49 @@ class Dispatch:
         self._layer = channel_layer
         self._router = channel_layer.router
 
-    def __call__(self, delivery: Delivery) -> Outcome:
-        """Run the consumer of *delivery*. Never raises for what a consumer does."""
+    def __call__(self, delivery: Delivery) -> Outcome | Pending:
+        """Run the consumer of *delivery*, unless it is async. Never raises for what a consumer does."""
         # What a consumer sets for itself (a language, a time zone) must not reach the next message of this thread.
         return contextvars.copy_context().run(self._handle, delivery)
 
-    def _handle(self, delivery: Delivery) -> Outcome:
+    def _handle(self, delivery: Delivery) -> Outcome | Pending:
+        try:
+            message = Message(delivery.content, delivery.channel, self._layer, delivery.trail, delivery.attempt)
+        except TypeError as error:  # its reply_channel is no channel
+            _report_failure(_OURSELVES, delivery, error)
+            return Outcome([], [], delivery.trail, _OURSELVES)
+        try:
+            found = self._router.match(message)
+        except Exception as error:  # noqa: BLE001 - a route may be code of the project
+            _report_failure(_OURSELVES, message, error)
+            return self._outcome(message, _OURSELVES, _Ending.FAILED, Outbox())
+        if found is None:
+            _report_unrouted(message)
+            return self._outcome(message, _OURSELVES, _Ending.UNROUTED, Outbox())
+        sender = _name(found[0])
+        if is_async(found[0]):
+            return Pending(sender, functools.partial(self._run_async, message, sender, found))
         with outbox.holding() as box:
-            try:
-                message = Message(delivery.content, delivery.channel, self._layer, delivery.trail)
-            except TypeError as error:  # its reply_channel is no channel
-                _report_failure(_OURSELVES, delivery, error)
-                return Outcome([], [], delivery.trail, _OURSELVES)
-            sender, ending = _ended(message, self._router)
-            sends = _answers(message, sender, ending, box)
+            ending = _run(message, sender, found)
+            return self._outcome(message, sender, ending, box)
+
+    async def _run_async(self, message: Message, sender: str, found: Match) -> Outcome:
+        async with databases.closed_behind():
+            with outbox.holding() as box:
+                ending = await _awaited(message, sender, found)
+                if any(alias != self._layer.alias for alias, _ in box.sends):  # they may have to wait for room there
+                    return await asyncio.to_thread(self._outcome, message, sender, ending, box)
+                return self._outcome(message, sender, ending, box)
+
+    def _outcome(self, message: Message, sender: str, ending: _Ending, box: Outbox) -> Outcome:
+        sends = _answers(message, sender, ending, box)
         for alias, send in box.sends:
             if alias == self._layer.alias:
                 sends.append(send)
             else:
                 _post_elsewhere(alias, send)
-        return Outcome(sends, box.deferred if ending is _Ending.RETURNED else [], message.trail, sender)
+        deferred = box.deferred if ending is _Ending.RETURNED else []
+        return Outcome(sends, deferred, message.trail, sender, "unrouted" if ending is _Ending.UNROUTED else "")
 
 
 def run_deferred(outcome: Outcome) -> None:
@@ -100,42 +147,62 @@ def run_deferred(outcome: Outcome) -> None:
                 )
 
 
-def _ended(message: Message, router: Router) -> tuple[str, _Ending]:
-    """Have *message* handled; return who handled it, and how that ended."""
-    sender = _OURSELVES
-    try:
-        found = router.match(message)
-        if found is None:
-            _report_unrouted(message)
-            return sender, _Ending.UNROUTED
-        sender = _name(found[0])
-        with trail.following(message.trail, sender):
-            return sender, _obeyed(message, *found)
-    except BaseException as error:  # noqa: BLE001 - whatever a consumer raises, SystemExit too, ends this message only
-        _report_failure(sender, message, error)
-        return sender, _Ending.FAILED
-
-
-def _obeyed(message: Message, consumer: Consumer, kwargs: dict[str, Any]) -> _Ending:
-    """Run the consumer and do what it asks for by raising."""
-    try:
-        _run(message, consumer, kwargs)
-    except DenyConnection:
-        if message.channel.name == "websocket.connect":
-            return _Ending.DENIED
-        raise
-    except ChannelSocketException as order:
-        order.run(message)
-        return _Ending.STOPPED
+def _run(message: Message, sender: str, found: Match) -> _Ending:
+    """Run a consumer, do what it asks for by raising, and return how that ended."""
+    consumer, kwargs = found
+    with trail.following(message.trail, sender):
+        try:
+            with databases.looked_after():
+                consumer_started.send_robust(sender=Dispatch, environ=message.content)
+                try:
+                    _require_no_coroutine(consumer(message, **kwargs), consumer)
+                finally:
+                    consumer_finished.send_robust(sender=Dispatch)
+        except BaseException as error:  # noqa: BLE001 - whatever a consumer raises, SystemExit too, ends this message only
+            return _ended_by(error, message, sender)
     return _Ending.RETURNED
 
 
-def _run(message: Message, consumer: Consumer, kwargs: dict[str, Any]) -> None:
-    consumer_started.send_robust(sender=Dispatch, environ=message.content)
-    try:
-        consumer(message, **kwargs)
-    finally:
-        consumer_finished.send_robust(sender=Dispatch)
+async def _awaited(message: Message, sender: str, found: Match) -> _Ending:
+    """`_run`, for an async consumer. Raises: CancelledError when the worker stops."""
+    consumer, kwargs = found
+    with trail.following(message.trail, sender):
+        try:
+            await consumer_started.asend_robust(sender=Dispatch, environ=message.content)
+            try:
+                await cast("Awaitable[object]", consumer(message, **kwargs))
+            finally:
+                await consumer_finished.asend_robust(sender=Dispatch)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and error.args == (STOPPED,):
+                raise
+            return _ended_by(error, message, sender)
+    return _Ending.RETURNED
+
+
+def _ended_by(error: BaseException, message: Message, sender: str) -> _Ending:
+    """Do what a consumer asks for by raising *error*, or report it; return what that means."""
+    if isinstance(error, DenyConnection):
+        if message.channel.name == "websocket.connect":
+            return _Ending.DENIED
+    elif isinstance(error, ChannelSocketException):
+        try:
+            error.run(message)
+        except BaseException as fault:  # noqa: BLE001 - code of the project, like a consumer
+            error = fault
+        else:
+            return _Ending.STOPPED
+    _report_failure(sender, message, error)
+    return _Ending.FAILED
+
+
+def _require_no_coroutine(returned: object, consumer: Consumer) -> None:
+    if inspect.iscoroutine(returned):
+        returned.close()
+        raise TypeError(
+            f"the consumer {_name(consumer)} returned a coroutine, which was not run: something that is called as a "
+            f"plain def, such as a decorator, is around an async def; make the one async, or the other plain"
+        )
 
 
 def _answers(message: Message, sender: str, ending: _Ending, box: Outbox) -> list[Send]:
@@ -164,10 +231,21 @@ def _connect_answers(name: str, message: Message, ending: _Ending, box: Outbox) 
 
 
 def _post_elsewhere(alias: str, send: Send) -> None:
+    layer = channel_layers[alias].layer
     try:
-        outbox.post(channel_layers[alias].layer, send)
+        outbox.post(layer, send)
     except ChanceleryError as error:
         _log.error("a message to %s on the layer %r was not sent: %s", send.address, alias, error)
+        _count(layer, error)
+
+
+def _count(layer: ChannelLayer, error: ChanceleryError) -> None:
+    drops = Drops(layer)
+    if isinstance(error, ChannelFull):
+        drops.count("no_room")
+    elif isinstance(error, LayerUnavailable):
+        drops.count("unknown")
+    drops.tell()
 
 
 def _report_unrouted(message: Message) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from chancelery import trail
 from chancelery.exceptions import LayerUnavailable
 from chancelery.layers.base import ChannelLayer
 from chancelery.log import Burst, room
+from chancelery.worker.coroutines import Coroutines
 from chancelery.worker.drain import Drain
 from chancelery.worker.loop import Loop
+from chancelery.worker.steadiness import Steadiness
 from chancelery.worker.supervised import Supervised
 
 _TICK_SECONDS = 0.05
@@ -23,17 +24,17 @@ _LONGEST_PERIOD_SECONDS = 1.0
 
 
 class Heartbeat(Supervised):
-    """Renews, reaps and relieves until the last of *loops* has ended."""
+    """Renews, reaps and relieves until the last of *loops* has ended; looks after the event loop of *coroutines*."""
 
-    def __init__(self, name: str, layer: ChannelLayer, loops: Sequence[Loop], drain: Drain) -> None:
-        super().__init__(name, drain)
+    def __init__(self, layer: ChannelLayer, loops: Sequence[Loop], coroutines: Coroutines, drain: Drain) -> None:
+        super().__init__("worker heartbeat", drain)
         self._layer = layer
         self._loops = loops
+        self._coroutines = coroutines
         self._burst = Burst(room("worker"))
         self._lease_seconds = layer.limits.lease_seconds
         self._beat_at = 0.0
-        self._heard_at = float("-inf")
-        self._steady_since = 0.0
+        self._steadiness = Steadiness(self._lease_seconds)
 
     @property
     def wanted(self) -> bool:
@@ -44,6 +45,7 @@ class Heartbeat(Supervised):
         """Beat as long as it is wanted."""
         while self.wanted:
             try:
+                self._coroutines.look()
                 self._beat(time.monotonic())
                 self.drain.pause(_TICK_SECONDS)
             except LayerUnavailable as error:
@@ -56,21 +58,10 @@ class Heartbeat(Supervised):
             exchange.relieve()
         if now >= self._beat_at:
             self._layer.renew([exchange.lease for exchange in exchanges])
-            if self._is_steady(now):
-                self._reap()
+            if self._steadiness.has_lasted():
+                self._layer.reap()
                 self._reap_processes()
             self._beat_at = now + min(_LONGEST_PERIOD_SECONDS, self._lease_seconds / 4)
-
-    def _is_steady(self, now: float) -> bool:
-        """
-        Tell whether the layer has answered without a gap for as long as a lease lasts.
-
-        After an outage nobody could renew anything: it is not a sign of death before everybody had the time to.
-        """
-        if now - self._heard_at > self._lease_seconds / 2:
-            self._steady_since = now
-        self._heard_at = now
-        return now - self._steady_since >= self._lease_seconds
 
     def _reap_processes(self) -> None:
         while (reaped := self._layer.reap_process()) is not None:
@@ -79,13 +70,4 @@ class Heartbeat(Supervised):
                 "the gateway %s has died: the disconnect messages of %d connections are sent in its place",
                 reaped.process,
                 reaped.wills,
-            )
-
-    def _reap(self) -> None:
-        for channel, came_by in self._layer.reap():
-            self._burst.say(
-                channel,
-                'a message of channel "%s" was dropped: its worker died with it; it came by: %s',
-                channel,
-                trail.describe(came_by),
             )

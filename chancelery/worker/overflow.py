@@ -15,6 +15,7 @@ from chancelery.exceptions import LayerUnavailable
 from chancelery.layers.base import ChannelLayer, Finished, Refusal, Send
 from chancelery.log import room
 from chancelery.trail import Trail
+from chancelery.worker.drops import Drops
 
 _log = room("worker")
 _RETRY_SECONDS = 0.05
@@ -29,10 +30,11 @@ class _Held(NamedTuple):
 
 
 class Overflow:
-    """What waits for room, in the order in which it was sent."""
+    """What waits for room, in the order in which it was sent. What it gives up is logged, and counted in *drops*."""
 
-    def __init__(self, layer: ChannelLayer) -> None:
+    def __init__(self, layer: ChannelLayer, drops: Drops) -> None:
         self._layer = layer
+        self._drops = drops
         self._held: list[_Held] = []
         self._addresses: frozenset[str] = frozenset()
         self._retry_at = 0.0
@@ -71,15 +73,16 @@ class Overflow:
         try:
             refused = {id(send): str(error) for send, error in self._layer.post([item.send for item in held])}
         except LayerUnavailable as error:
-            _drop(item._replace(reason=f"it is unknown whether it was sent: {error}") for item in held)
+            reason = f"it is unknown whether it was sent: {error}"
+            self._drop("unknown", [item._replace(reason=reason) for item in held])
             refused = {}
         again = [item._replace(reason=refused[id(item.send)]) for item in held if id(item.send) in refused]
         self._hold(item for item in again if item.deadline > now)
-        _drop(item for item in again if item.deadline <= now)
+        self._drop("no_room", [item for item in again if item.deadline <= now])
 
     def abandon(self) -> None:
         """Drop what is held, with a record."""
-        _drop(self._held)
+        self._drop("no_room", self._held)
         self._held.clear()
         self._addresses = frozenset()
 
@@ -87,16 +90,16 @@ class Overflow:
         self._held.extend(items)
         self._addresses = frozenset(item.send.address for item in self._held)
 
+    def _drop(self, counted_as: str, items: Sequence[_Held]) -> None:
+        self._drops.count(counted_as, len(items))
+        for item in items:
+            _log.error(
+                "a message to %s was dropped: %s; it came by: %s",
+                item.send.address,
+                item.reason,
+                trail.describe(item.trail),
+            )
+
 
 def _deadline() -> float:
     return time.monotonic() + conf.current().capacity_wait
-
-
-def _drop(items: Iterable[_Held]) -> None:
-    for item in items:
-        _log.error(
-            "a message to %s was dropped: %s; it came by: %s",
-            item.send.address,
-            item.reason,
-            trail.describe(item.trail),
-        )

@@ -14,6 +14,10 @@ Result = TypeVar("Result")
 
 LEASE_SECONDS = 1
 """Short, since a server that was just started does not reap before it has run for as long as a lease lasts."""
+ATTEMPTS = 3
+SURE = "sure.work"
+"""A channel of which the `layer` fixture hands out messages again, until they were begun `ATTEMPTS` times."""
+AT_LEAST_ONCE = {"sure.*": ATTEMPTS}
 
 
 class SteppedClock:
@@ -49,7 +53,7 @@ class LayerFixtures:
 
     @pytest.fixture
     def layer(self, make_layer: MakeLayer) -> ChannelLayer:
-        return make_layer(lease_seconds=LEASE_SECONDS)
+        return make_layer(lease_seconds=LEASE_SECONDS, at_least_once=AT_LEAST_ONCE)
 
 
 def drain(layer: ChannelLayer, *channels: str) -> list[tuple[str, object]]:

@@ -246,6 +246,14 @@ class GroupsContract(LayerFixtures):
         layer.send_group("a", {"n": 1})
         assert drain(layer, "process!") == [("process!open", {"n": 1})]
 
+    def test_a_message_behind_many_changes_of_membership_is_received(self, layer: ChannelLayer) -> None:
+        for _ in range(120):
+            layer.group_add("group", "process!a")
+            layer.group_discard("group", "process!a")
+        layer.send("process!a", {"n": 1})
+        assert layer.receive(["process!"]) == ("process!a", {"n": 1})
+        assert layer.receive(["process!"]) == (None, None)
+
     @pytest.mark.timeout(60)
     def test_groups_may_be_changed_while_others_send_to_them(self, layer: ChannelLayer) -> None:
         layer.group_add("group", "process!stays")

@@ -1,13 +1,17 @@
 """The whole contract of `chancelery.layers.base`, for one layer."""
 
+from tests.contracts.attempts import AttemptsContract
 from tests.contracts.content import ContentContract
+from tests.contracts.deadletters import DeadLettersContract
 from tests.contracts.groups import GroupsContract
 from tests.contracts.lanes import LanesContract
 from tests.contracts.leases import LeasesContract
 from tests.contracts.mail import MailContract
 from tests.contracts.naming import NamesContract
+from tests.contracts.operators import OperatorsContract
 from tests.contracts.processes import ProcessesContract
 from tests.contracts.queues import QueuesContract
+from tests.contracts.reaping import ReapingContract
 
 
 class ChannelLayerContract(
@@ -16,8 +20,12 @@ class ChannelLayerContract(
     QueuesContract,
     LanesContract,
     LeasesContract,
+    ReapingContract,
+    AttemptsContract,
+    DeadLettersContract,
     GroupsContract,
     MailContract,
     ProcessesContract,
+    OperatorsContract,
 ):
     """Subclass it as `Test…` with a `make_layer` fixture."""

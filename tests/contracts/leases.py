@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chancelery.exceptions import ChannelFull
-from chancelery.layers.base import ChannelLayer, Finished, Reaped, Send
-from chancelery.trail import Hop
+from chancelery.layers.base import ChannelLayer, Finished, Send
 from tests.contracts.fixtures import (
-    LEASE_SECONDS,
     LayerFixtures,
     MakeLayer,
     SteppedClock,
@@ -144,6 +142,7 @@ class LeasesContract(LayerFixtures):
 
     def test_nothing_is_finished_under_another_lease(self, layer: ChannelLayer) -> None:
         lease, other = layer.open_lease(), layer.open_lease()
+        assert fetch(layer, other, "work") == []
         send(layer, 1, 2, lane=LANE)
         [delivery] = fetch(layer, lease, "work")
         assert layer.finish([Finished(delivery, [answer(layer, "no")])], other) == []
@@ -244,6 +243,16 @@ class LeasesContract(LayerFixtures):
         layer.finish([Finished(started, [answer(layer, "late")])], lease)
         assert drain(layer, "answers") == []
 
+    def test_what_is_sent_under_a_lease_that_was_closed_is_dropped_and_counted(self, layer: ChannelLayer) -> None:
+        lease = layer.open_lease()
+        send(layer, 1, 2)
+        first, second = fetch(layer, lease, "work")
+        layer.close_lease(lease, [first])
+        finished = [Finished(first, [answer(layer, "a"), answer(layer, "b")]), Finished(second, [answer(layer, "c")])]
+        assert layer.finish(finished, lease) == []
+        assert drain(layer, "answers") == []
+        assert dropped(layer, "fenced") == 3
+
     def test_closing_gives_back_only_what_the_lease_holds(self, layer: ChannelLayer) -> None:
         lease, other = layer.open_lease(), layer.open_lease()
         send(layer, 1, 2)
@@ -261,90 +270,7 @@ class LeasesContract(LayerFixtures):
             layer.close_lease(name)
         assert dropped(layer, "worker_died") == 0
 
-    # Reap
-
-    def test_a_lease_that_ran_out_is_reaped_with_a_record(self, layer: ChannelLayer, clock: SteppedClock) -> None:
-        lease = layer.open_lease()
-        trail = (Hop("gateway", "work", "host:1", 1),)
-        layer.send("work", {"n": 1}, trail=trail)
-        fetch(layer, lease, "work")
-        clock.advance(LEASE_SECONDS / 2)
-        assert layer.reap() == []
-        clock.advance(LEASE_SECONDS)
-        assert layer.reap() == [Reaped("work", trail)]
-        assert layer.reap() == []
-        assert dropped(layer, "worker_died") == 1
-        assert layer.receive(["work"]) == (None, None)
-
-    def test_a_reaped_lease_releases_its_lanes(self, layer: ChannelLayer, clock: SteppedClock) -> None:
-        lease, other = layer.open_lease(), layer.open_lease()
-        send(layer, 1, 2, lane=LANE)
-        fetch(layer, lease, "work")
-        clock.advance(LEASE_SECONDS * 2)
-        assert fetch(layer, other, "work") == []
-        assert len(layer.reap()) == 1
-        assert numbered(fetch(layer, other, "work")) == [2]
-
-    def test_only_the_leases_that_ran_out_are_reaped(self, layer: ChannelLayer, clock: SteppedClock) -> None:
-        silent, busy, fetching, finishing = (layer.open_lease() for _ in range(4))
-        send(layer, "silent", "busy", "fetching", "finishing", "finished")
-        fetch(layer, silent, "work", limit=1)
-        fetch(layer, busy, "work", limit=1)
-        fetch(layer, fetching, "work", limit=1)
-        _, last = fetch(layer, finishing, "work", limit=2)
-        clock.advance(LEASE_SECONDS * 0.7)
-        layer.renew([busy])
-        fetch(layer, fetching, "work")
-        layer.finish([Finished(last)], finishing)
-        clock.advance(LEASE_SECONDS * 0.7)
-        assert layer.reap() == [Reaped("work", ())]
-        clock.advance(LEASE_SECONDS)
-        assert len(layer.reap()) == 3
-
-    def test_a_reaped_delivery_cannot_be_finished(self, layer: ChannelLayer, clock: SteppedClock) -> None:
-        lease = layer.open_lease()
-        send(layer, 1)
-        [stale] = fetch(layer, lease, "work")
-        clock.advance(LEASE_SECONDS * 2)
-        layer.reap()
-        assert layer.finish([Finished(stale, [answer(layer, "no")])], lease) == []
-        assert drain(layer, "answers") == []
-
-    def test_a_worker_that_was_thought_dead_goes_on_under_its_lease(
-        self, layer: ChannelLayer, clock: SteppedClock
-    ) -> None:
-        lease = layer.open_lease()
-        send(layer, 1, 2)
-        [stale] = fetch(layer, lease, "work", limit=1)
-        clock.advance(LEASE_SECONDS * 2)
-        layer.reap()
-        fetched = layer.fetch(["work"], 1, lease, [Finished(stale, [answer(layer, "no")])])
-        [fresh] = fetched.deliveries
-        assert fresh.id > stale.id
-        layer.finish([Finished(stale, [answer(layer, "no")]), Finished(fresh, [answer(layer, "yes")])], lease)
-        assert drain(layer, "answers") == [("answers", {"n": "yes"})]
-        clock.advance(LEASE_SECONDS * 2)
-        assert layer.reap() == []
-
-    def test_what_was_not_reaped_yet_can_be_finished(self, layer: ChannelLayer, clock: SteppedClock) -> None:
-        lease = layer.open_lease()
-        send(layer, 1)
-        [delivery] = fetch(layer, lease, "work")
-        clock.advance(LEASE_SECONDS * 2)
-        layer.finish([Finished(delivery, [answer(layer, "late but here")])], lease)
-        assert layer.reap() == []
-        assert drain(layer, "answers") == [("answers", {"n": "late but here"})]
-
-    def test_renewing_does_not_bring_back_what_was_reaped(self, layer: ChannelLayer, clock: SteppedClock) -> None:
-        lease = layer.open_lease()
-        send(layer, 1)
-        fetch(layer, lease, "work")
-        clock.advance(LEASE_SECONDS * 2)
-        layer.reap()
-        layer.renew([lease, "unknown"])
-        layer.renew([])
-        layer.recover(lease, [])
-        assert layer.receive(["work"]) == (None, None)
+    # Flush
 
     @pytest.mark.parametrize("between", ["nothing", "a fetch"])
     def test_what_was_handed_out_before_a_flush_cannot_be_finished(self, layer: ChannelLayer, between: str) -> None:

@@ -24,28 +24,31 @@ from hypothesis.stateful import (
 )
 
 from chancelery.exceptions import ChannelFull
-from chancelery.layers.base import ChannelLayer, Delivery, Finished, Send
-from tests.contracts.fixtures import SteppedClock, dropped
-from tests.contracts.model import Model, ModelLimits
+from chancelery.layers.base import MAX_FETCH, ChannelLayer, DeadLetter, Delivery, Fetched, Finished, Send
+from tests.contracts.fixtures import SteppedClock
+from tests.contracts.model import AT_LEAST_ONCE, Letter, Model, ModelLimits
 
 Factory: TypeAlias = Callable[..., ChannelLayer]
 
-QUEUES = ["a", "b", "single?x"]
+LANED = ["a", "b", "sure.c"]
+QUEUES = [*LANED, "single?x"]
 PROCESSES = ["p!", "q!"]
 LOCALS = ["p!1", "p!2", "q!1"]
 GROUPS = ["g", "h"]
 
+laned = st.sampled_from(LANED)
 queues = st.sampled_from(QUEUES)
 lanes = st.sampled_from(["", "p!1", "p!2", "q!1"])
 locals_ = st.sampled_from(LOCALS)
 groups = st.sampled_from(GROUPS)
-members = st.sampled_from([*LOCALS, "b", "single?x"])
+members = st.sampled_from([*LOCALS, "b", "sure.c", "single?x"])
 leases = st.sampled_from([0, 1])
-answers = st.lists(st.sampled_from(["answers", "p!2", *GROUPS]), max_size=3)
+begins = st.sampled_from([0, 1, 2, MAX_FETCH])
+answers = st.lists(st.sampled_from(["answers", "p!2", "sure.c", *GROUPS]), max_size=3)
 
 
 class LayerMachine(RuleBasedStateMachine):
-    """Has two workers (leases), two processes, three queues; `a` and `b` take what is sent in lanes."""
+    """Has two workers (leases), two processes, four queues: three take what is sent in lanes, one is at least once."""
 
     factory: ClassVar[Factory]
     limits: ClassVar[ModelLimits] = ModelLimits()
@@ -53,16 +56,17 @@ class LayerMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.clock = SteppedClock()
-        self.layer = self.factory(self.clock, **asdict(self.limits))
+        self.layer = self.factory(self.clock, at_least_once=AT_LEAST_ONCE, **asdict(self.limits))
         self.model = Model(self.clock, self.limits)
         self.leases = [self.layer.open_lease() for _ in range(2)]
         self.held: dict[str, list[Delivery]] = {lease: [] for lease in self.leases}
         self.past: list[tuple[str, Delivery]] = []
+        self.reaped: list[str] = []
         self.numbers = itertools.count(1)
 
     # Sending
 
-    @rule(channel=st.sampled_from(["a", "b"]), lane=lanes)
+    @rule(channel=laned, lane=lanes)
     def send(self, channel: str, lane: str) -> None:
         self._send(channel, lane)
 
@@ -76,7 +80,7 @@ class LayerMachine(RuleBasedStateMachine):
         self.layer.send_group(group, {"n": number})
         self.model.send_group(number, group)
 
-    @rule(addresses=st.lists(st.sampled_from(["a", "b", "p!1", *GROUPS]), max_size=4))
+    @rule(addresses=st.lists(st.sampled_from(["a", "sure.c", "p!1", *GROUPS]), max_size=4))
     def post(self, addresses: list[str]) -> None:
         sends, numbers = self._sends(addresses)
         refused = [refusal.send for refusal in self.layer.post(sends)]
@@ -116,18 +120,14 @@ class LayerMachine(RuleBasedStateMachine):
     def receive_mail(self, process: str) -> None:
         self._receive_mail(process)
 
-    @rule(lease=leases, channel=queues, limit=st.integers(0, 4))
-    def fetch(self, lease: int, channel: str, limit: int) -> None:
-        name = self.leases[lease]
-        self.model.renew(name)
-        self._took(name, self.layer.fetch([channel], limit, name).deliveries, [channel], limit)
+    @rule(data=st.data(), lease=leases, channel=queues, limit=st.integers(0, 4), begin=begins)
+    def fetch(self, data: st.DataObject, lease: int, channel: str, limit: int, begin: int) -> None:
+        self._fetch(data, self.leases[lease], [channel], limit, begin)
 
     @precondition(lambda self: not self._anything_expired())
-    @rule(lease=leases, limit=st.integers(1, 8))
-    def fetch_from_all(self, lease: int, limit: int) -> None:
-        name = self.leases[lease]
-        self.model.renew(name)
-        self._took(name, self.layer.fetch(QUEUES, limit, name).deliveries, QUEUES, limit)
+    @rule(data=st.data(), lease=leases, limit=st.integers(1, 8), begin=begins)
+    def fetch_from_all(self, data: st.DataObject, lease: int, limit: int, begin: int) -> None:
+        self._fetch(data, self.leases[lease], QUEUES, limit, begin)
 
     # Leases
 
@@ -156,29 +156,79 @@ class LayerMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.held.values()))
     @rule(data=st.data())
     def close_lease(self, data: st.DataObject) -> None:
-        lease, started, unstarted = self._split(data)
-        unstarted += [delivery for delivery in started if delivery.lane][1:]  # see `reap`
+        lease, _, unstarted = self._split(data)
         self.layer.close_lease(lease, unstarted)
-        self.model.give_back(lease, [delivery.id for delivery in unstarted])
-        self.model.end(lease)
+        self.model.end(lease, [delivery.id for delivery in unstarted])
         self._let_go(lease, list(self.held[lease]))
 
     @rule(lease=leases)
     def renew(self, lease: int) -> None:
         name = self.leases[lease]
         self.layer.renew([name])
-        if name in self.model.lease_deadlines:
-            self.model.renew(name)
+        if name in self.model.leases:
+            self.model.open(name)
 
-    @precondition(lambda self: self._overdue_lanes() < 2)  # several that end at once go on in no certain order
+    @precondition(lambda self: self._overdue_holders() < 2)  # several that end at once go back in no certain order
     @rule()
     def reap(self) -> None:
         overdue = self.model.overdue()
-        reaped = self.layer.reap()
-        expected = [message.channel for lease in overdue for message in self.model.end(lease)]
-        assert sorted(item.channel for item in reaped) == sorted(expected)
-        for lease in overdue:
+        expected = [ended for lease in overdue for ended in self.model.end(lease, [])]
+        assert [(item.channel, item.fate) for item in self.layer.reap()] == expected
+        self.model.reaped |= set(overdue)
+        self.reaped += overdue
+        for lease in set(overdue) & set(self.leases):  # it may also be one from before a flush
             self._let_go(lease, list(self.held[lease]))
+            self.leases[self.leases.index(lease)] = self.layer.open_lease()
+        self.held = {lease: self.held.get(lease, []) for lease in self.leases}
+
+    @precondition(lambda self: self.reaped)
+    @rule(data=st.data(), door=st.sampled_from(["fetch", "renew", "recover", "close"]))
+    def use_a_reaped_lease(self, data: st.DataObject, door: str) -> None:
+        lease = data.draw(st.sampled_from(self.reaped))
+        stale = [delivery for name, delivery in self.past if name == lease]
+        if door == "fetch":
+            assert self.layer.fetch(QUEUES, 8, lease) == Fetched([], [], held=False)
+        elif door == "renew":
+            self.layer.renew([lease])
+        elif door == "recover":
+            self.layer.recover(lease, stale[1:])
+        else:
+            self.layer.close_lease(lease, stale[1:])
+
+    # Operators
+
+    @rule(channel=st.sampled_from([*LANED, "answers"]))
+    def purge(self, channel: str) -> None:
+        assert self.layer.purge(channel) == self.model.purge(channel)
+
+    @precondition(lambda self: self.model.letters)
+    @rule(data=st.data())
+    def replay(self, data: st.DataObject) -> None:
+        chosen = self._choose_letters(data)
+        expected = [letter.id for letter, known in chosen if self.model.replay(known)]
+        assert self.layer.replay([letter.id for letter, _ in chosen]) == expected
+
+    @precondition(lambda self: self.model.letters)
+    @rule(data=st.data())
+    def bury(self, data: st.DataObject) -> None:
+        chosen = self._choose_letters(data)
+        assert self.layer.bury([letter.id for letter, _ in chosen]) == len(chosen)
+        for _, known in chosen:
+            self.model.letters.remove(known)
+
+    @rule()
+    def look(self) -> None:
+        overview = self.layer.overview()
+        waiting = {channel.name: channel.pending for channel in overview.channels}
+        for channel in [*LANED, "answers"]:
+            assert waiting.get(channel, 0) == len(self.model.ready[channel]), channel
+        expected = {name: len(lease.held) for name, lease in self.model.leases.items()}
+        assert {lease.name: lease.held for lease in overview.leases} == expected
+        assert sorted(overview.groups) == [
+            (group, len(found)) for group in GROUPS if (found := self.model.members(group))
+        ]
+        assert overview.busy_lanes == len(self.model.lanes)
+        assert overview.dead_letters == len(self.model.letters)
 
     # Time, and the end
 
@@ -194,12 +244,13 @@ class LayerMachine(RuleBasedStateMachine):
         self.layer.flush()
         for lease in self.leases:
             self._let_go(lease, list(self.held[lease]))
+        self.reaped.clear()
         self.model = Model(self.clock, self.limits)
         self._drain_mail()  # so that a reader learns of it
 
     @invariant()
     def as_much_waits_as_in_the_model(self) -> None:
-        for channel in ("a", "b", "answers"):
+        for channel in [*LANED, "answers"]:
             pending = self.layer.channel_statistics(channel)["messages_pending"]
             assert pending == len(self.model.ready[channel]), channel
 
@@ -208,6 +259,18 @@ class LayerMachine(RuleBasedStateMachine):
         for group in GROUPS:
             assert sorted(self.layer.group_channels(group)) == sorted(self.model.members(group))
 
+    @invariant()
+    def dead_letters_are_the_model_s(self) -> None:
+        found = [(letter.reason, letter.channel, letter.lane, letter.attempts) for letter in self.layer.dead_letters()]
+        assert found == [(letter.reason, *letter.message[1:3], letter.message.lost) for letter in self.model.letters]
+
+    @invariant()
+    def counters_are_the_model_s(self) -> None:
+        counters = self.layer.global_statistics()
+        for name, expected in self.model.counters.items():
+            if name != "dropped:expired":  # what nobody looks at may be found to have expired sooner or later
+                assert counters.get(name, 0) == expected, name
+
     def teardown(self) -> None:
         if not hasattr(self, "layer"):
             return
@@ -215,9 +278,8 @@ class LayerMachine(RuleBasedStateMachine):
         for channel in [*QUEUES, "answers"]:
             while self.model.ready[channel]:
                 self.receive(channel)
-        for reason in ("expired", "worker_died", "group_full"):
-            if reason != "expired" or self.model.counts_are_exact:
-                assert dropped(self.layer, reason) == self.model.dropped[reason], reason
+        totals = {"messages_count": 0, "channel_full_count": 0}
+        assert self.layer.global_statistics() == totals | +self.model.counters
         self.layer.flush()
 
     # What the rules share
@@ -250,24 +312,37 @@ class LayerMachine(RuleBasedStateMachine):
     def _finish(self, lease: str, delivery: Delivery, addresses: list[str]) -> None:
         sends, numbers = self._sends(addresses)
         refused = self.layer.finish([Finished(delivery, sends)], lease)
-        self.model.renew(lease)
         plain = [(number, send.address, send.to_group) for send, number in zip(sends, numbers, strict=True)]
         expected = self.model.finish(lease, delivery.id, plain)
         assert [refusal.send for refusal in refused] == [sends[numbers.index(number)] for number in expected]
         self.past.append((lease, delivery))
 
-    def _took(self, lease: str, deliveries: list[Delivery], channels: list[str], limit: int) -> None:
-        for delivery in deliveries:
+    def _fetch(self, data: st.DataObject, lease: str, channels: list[str], limit: int, begin: int) -> None:
+        begun = data.draw(st.sampled_from([0, *(delivery.id for delivery in self.held[lease])]))
+        fetched = self.layer.fetch(channels, limit, lease, begin=begin, begun=begun)
+        assert (fetched.held, fetched.refused) == (self.model.open(lease), [])
+        taken = {}
+        for delivery in fetched.deliveries:
             expected = self.model.next(delivery.channel)
             assert expected is not None
             assert (delivery.content, delivery.lane) == ({"n": expected.number}, expected.lane)
+            assert delivery.attempt == expected.lost + 1
             assert all(delivery.id > other.id for other in self.held[lease])
-            self.model.leases[lease][delivery.id] = expected
+            taken[delivery.id] = expected
             self.held[lease].append(delivery)
-        assert len(deliveries) <= limit
-        if len(deliveries) < limit:
+        self.model.hold(lease, taken, begin, begun)
+        assert len(taken) <= limit
+        if len(taken) < limit:
             for channel in channels:
                 assert self.model.next(channel) is None, f"there was more on {channel}"
+
+    def _choose_letters(self, data: st.DataObject) -> list[tuple[DeadLetter, Letter]]:
+        """Return some dead letters, each with the model's, in any order."""
+        known = self.model.letters
+        numbers = data.draw(st.lists(st.sampled_from(range(len(known))), unique=True, min_size=1))
+        letters = self.layer.dead_letters()
+        assert [letter.content for letter in letters] == [{"n": letter.message.number} for letter in known]
+        return [(letters[number], known[number]) for number in numbers]
 
     def _split(self, data: st.DataObject) -> tuple[str, list[Delivery], list[Delivery]]:
         lease = data.draw(st.sampled_from([lease for lease in self.leases if self.held[lease]]))
@@ -279,8 +354,8 @@ class LayerMachine(RuleBasedStateMachine):
             self.held[lease].remove(delivery)
             self.past.append((lease, delivery))
 
-    def _overdue_lanes(self) -> int:
-        return sum(1 for lease in self.model.overdue() for delivery in self.held[lease] if delivery.lane)
+    def _overdue_holders(self) -> int:
+        return sum(1 for lease in self.model.overdue() if self.model.leases[lease].held)
 
     def _anything_expired(self) -> bool:
         return any(message.deadline < self.clock() for channel in QUEUES for message in self.model.ready[channel])

@@ -6,7 +6,10 @@ import collections
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from chancelery.layers.base import Fate
 from tests.contracts.fixtures import SteppedClock
+
+AT_LEAST_ONCE = {"sure.*": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +22,7 @@ class ModelLimits:
     process_capacity: int = 8
     lane_capacity: int = 3
     lease_seconds: float = 1
+    dead_letters: int = 3
 
 
 class Message(NamedTuple):
@@ -26,6 +30,11 @@ class Message(NamedTuple):
     channel: str
     lane: str
     deadline: float
+    lost: int = 0
+
+    @property
+    def attempts(self) -> int:
+        return 2 if self.channel.startswith("sure.") else 0
 
 
 class Entry(NamedTuple):
@@ -38,11 +47,26 @@ class Entry(NamedTuple):
     deadline: float = 0
 
 
+class Letter(NamedTuple):
+    reason: str
+    message: Message
+
+
+@dataclass
+class Lease:
+    deadline: float = 0
+    begun: int = 0
+    held: dict[int, Message] = field(default_factory=dict)
+
+
 @dataclass
 class Mail:
     entries: list[Entry] = field(default_factory=list)
+    dropped: int = 0
+    """Entries that were there once, before the first one."""
     read: int = 0
-    lost: bool = False
+    """Of the entries that are there."""
+    position: int = 0
     members: dict[str, dict[str, float]] = field(default_factory=dict)
     waiting: list[tuple[set[str], int]] = field(default_factory=list)
     """Messages on their way to `receive`: who still gets them, and their number."""
@@ -52,96 +76,141 @@ class Model:
     def __init__(self, clock: SteppedClock, limits: ModelLimits) -> None:
         self.clock = clock
         self.limits = limits
-        self.dropped: collections.Counter[str] = collections.Counter()
+        self.counters: collections.Counter[str] = collections.Counter(messages_count=0, channel_full_count=0)
         self.ready: dict[str, list[Message]] = collections.defaultdict(list)
         self.lanes: dict[str, list[Message]] = {}
-        self.leases: dict[str, dict[int, Message]] = collections.defaultdict(dict)
-        self.lease_deadlines: dict[str, float] = {}
+        self.leases: dict[str, Lease] = {}
+        self.reaped: set[str] = set()
+        self.letters: list[Letter] = []
         self.groups: dict[str, dict[str, float]] = collections.defaultdict(dict)
         self.mail: dict[str, Mail] = collections.defaultdict(Mail)
-        self.counts_are_exact = True
 
     # Sending
 
     def send(self, number: int, channel: str, lane: str = "") -> bool:
         """Return whether there was room."""
-        deadline = self.clock() + self.limits.expiry
-        if "!" in channel:
-            return self._put_mail(channel.partition("!")[0] + "!", Entry("message", channel, number, "", deadline))
-        message = Message(number, channel, lane, deadline)
-        if lane in self.lanes:
-            if len(self.lanes[lane]) >= self.limits.lane_capacity:
-                return False
-            self.lanes[lane].append(message)
-            return True
-        if len(self.ready[channel]) >= self.limits.capacity:
-            self.purge(channel)
-        if len(self.ready[channel]) >= self.limits.capacity:
-            return False
-        if lane:
-            self.lanes[lane] = []
-        self.ready[channel].append(message)
-        return True
+        stored = self._store(Message(number, channel, lane, self.clock() + self.limits.expiry))
+        self.counters["channel_full_count"] += not stored
+        return stored
 
     def send_group(self, number: int, group: str) -> None:
         members = self.members(group)
         deadline = self.clock() + self.limits.expiry
         for process in {channel.partition("!")[0] + "!" for channel in members if "!" in channel}:
             if not self._put_mail(process, Entry("group", group, number, "", deadline)):
-                self.dropped["group_full"] += 1
+                self.counters["dropped:group_full"] += 1
         for channel in members:
-            if "!" not in channel and not self.send(number, channel):
-                self.dropped["group_full"] += 1
+            if "!" not in channel and not self._store(Message(number, channel, "", deadline)):
+                self.counters["dropped:group_full"] += 1
+
+    def _store(self, message: Message) -> bool:
+        channel, lane = message.channel, message.lane
+        if "!" in channel:
+            entry = Entry("message", channel, message.number, "", message.deadline)
+            return self._put_mail(channel.partition("!")[0] + "!", entry)
+        if lane in self.lanes:
+            if len(self.lanes[lane]) >= self.limits.lane_capacity:
+                return False
+            self.lanes[lane].append(message)
+        else:
+            if len(self.ready[channel]) >= self.limits.capacity:
+                self.drop_expired(channel)
+            if len(self.ready[channel]) >= self.limits.capacity:
+                return False
+            if lane:
+                self.lanes[lane] = []
+            self.ready[channel].append(message)
+        self.counters["messages_count"] += 1
+        return True
 
     def _put_mail(self, process: str, entry: Entry) -> bool:
         mail = self.mail[process]
         if len(mail.entries) >= self.limits.process_capacity:
-            self._purge_mail(mail)
+            self._drop_expired_mail(mail)
         if len(mail.entries) >= self.limits.process_capacity:
             return False
         mail.entries.append(entry)
+        self.counters["messages_count"] += 1
         return True
 
-    def _purge_mail(self, mail: Mail) -> None:
+    def _drop_expired_mail(self, mail: Mail) -> None:
         while mail.entries and mail.entries[0].kind != "control" and mail.entries[0].deadline < self.clock():
             del mail.entries[0]
-            self.counts_are_exact = False  # what was read but not acknowledged may count as expired
-            mail.lost = mail.lost or mail.read == 0
-            mail.read = max(0, mail.read - 1)
+            mail.dropped += 1
+            if mail.read:
+                mail.read -= 1
+            else:
+                self.counters["dropped:expired"] += 1
 
-    # Queues and lanes
+    # Queues, lanes and dead letters
 
-    def purge(self, channel: str) -> None:
-        queue = self.ready[channel]
-        while queue and queue[0].deadline < self.clock():
-            message = queue.pop(0)
-            self.dropped["expired"] += 1
-            self.release(message)
+    def next(self, channel: str) -> Message | None:
+        """Take the next message of *channel*; its lane stays with it."""
+        self.drop_expired(channel)
+        return self.ready[channel].pop(0) if self.ready[channel] else None
 
     def release(self, message: Message) -> None:
         if message.lane:
             waiting = self.lanes[message.lane]
             while waiting and waiting[0].deadline < self.clock():
-                del waiting[0]
-                self.dropped["expired"] += 1
+                self._drop("expired", waiting.pop(0))
             if waiting:
                 self.ready[waiting[0].channel].append(waiting.pop(0))
             else:
                 del self.lanes[message.lane]
 
-    def next(self, channel: str) -> Message | None:
-        """Take the next message of *channel*; its lane stays with it."""
-        self.purge(channel)
-        return self.ready[channel].pop(0) if self.ready[channel] else None
+    def drop_expired(self, channel: str) -> None:
+        queue = self.ready[channel]
+        while queue and queue[0].deadline < self.clock():
+            message = queue.pop(0)
+            self._drop("expired", message)
+            self.release(message)
+
+    def purge(self, channel: str) -> int:
+        purged = 0
+        while self.ready[channel]:
+            message = self.ready[channel].pop(0)
+            self._drop("purged", message)
+            self.release(message)
+            purged += 1
+        return purged
+
+    def replay(self, letter: Letter) -> bool:
+        message = letter.message
+        if not self.send(message.number, message.channel, message.lane):
+            return False
+        self.letters.remove(letter)
+        return True
+
+    def _drop(self, reason: str, message: Message) -> None:
+        self.counters[f"dropped:{reason}"] += 1
+        if message.attempts:
+            self.letters.append(Letter(reason, message))
+            if len(self.letters) > self.limits.dead_letters:
+                del self.letters[0]
+                self.counters["dropped:dead_letters_full"] += 1
 
     # Leases
 
-    def renew(self, lease: str) -> None:
-        self.lease_deadlines[lease] = self.clock() + self.limits.lease_seconds
+    def open(self, lease: str) -> bool:
+        """Open or renew it; return whether it may be used."""
+        if lease in self.reaped:
+            return False
+        self.leases.setdefault(lease, Lease()).deadline = self.clock() + self.limits.lease_seconds
+        return True
+
+    def hold(self, lease: str, taken: dict[int, Message], begin: int, begun: int) -> None:
+        """taken: what was handed out, by id."""
+        self.leases[lease].held |= taken
+        self.leases[lease].begun = max([self.leases[lease].begun, begun, *list(taken)[:begin]])
 
     def finish(self, lease: str, delivery_id: int, sends: list[tuple[int, str, bool]]) -> list[int]:
         """sends: number, address, whether to a group. Return the numbers that were refused."""
-        message = self.leases[lease].pop(delivery_id, None)
+        known = lease in self.leases
+        if not self.open(lease) or not known:
+            self.counters["dropped:fenced"] += len(sends)
+            return []
+        message = self.leases[lease].held.pop(delivery_id, None)
         if message is None:
             return []
         refused = []
@@ -154,19 +223,34 @@ class Model:
         return refused
 
     def give_back(self, lease: str, ids: list[int]) -> None:
-        for delivery_id in sorted(ids, reverse=True):
-            message = self.leases[lease].pop(delivery_id)
+        self._return([self.leases[lease].held.pop(delivery_id) for delivery_id in sorted(ids)])
+
+    def end(self, lease: str, unstarted: list[int]) -> list[tuple[str, Fate]]:
+        """Return what had been begun, in order, and its fate."""
+        ended = self.leases.pop(lease)
+        returning, fates = [], []
+        for delivery_id, message in sorted(ended.held.items()):
+            lost = message._replace(lost=message.lost + 1)
+            if delivery_id > ended.begun or delivery_id in unstarted:
+                returning.append(message)
+                continue
+            if lost.lost < message.attempts:
+                fate = Fate.REPEATED
+                returning.append(lost)
+            else:
+                fate = Fate.BURIED if message.attempts else Fate.DROPPED
+                self._drop("worker_died", lost)
+                self.release(message)
+            fates.append((message.channel, fate))
+        self._return(returning)
+        return fates
+
+    def _return(self, messages: list[Message]) -> None:
+        for message in reversed(messages):
             self.ready[message.channel].insert(0, message)
 
-    def end(self, lease: str) -> list[Message]:
-        ended = list(self.leases.pop(lease, {}).values())
-        for message in ended:
-            self.dropped["worker_died"] += 1
-            self.release(message)
-        return ended
-
     def overdue(self) -> list[str]:
-        return [lease for lease in list(self.leases) if self.lease_deadlines[lease] < self.clock()]
+        return [name for name, lease in self.leases.items() if lease.deadline < self.clock()]
 
     # Groups and mail
 
@@ -190,8 +274,8 @@ class Model:
     def receive(self, process: str, channel: str | None, number: int | None) -> bool:
         """Tell whether *process* may have received that now (None: nothing), and take it out."""
         mail = self.mail[process]
-        if not mail.waiting:
-            self._collect(process, mail)
+        while not mail.waiting and self._collect(process, mail):
+            pass
         if not mail.waiting:
             return channel is None
         addressees, expected = mail.waiting[0]
@@ -202,10 +286,12 @@ class Model:
             del mail.waiting[0]
         return True
 
-    def _collect(self, process: str, mail: Mail) -> None:
+    def _collect(self, process: str, mail: Mail) -> bool:
+        """Return whether there was anything new."""
+        before = mail.position
         del mail.entries[: mail.read]
-        if mail.lost:
-            mail.lost = False
+        mail.dropped += mail.read
+        if mail.position == 0 < mail.dropped:  # it begins anew, or has never read: what it knows of is not all
             mail.members = {
                 group: {channel: end for channel, end in members.items() if channel.startswith(process)}
                 for group, members in self.groups.items()
@@ -217,7 +303,7 @@ class Model:
                 if entry.deadline:
                     members[entry.channel] = entry.deadline
             elif entry.deadline < self.clock():
-                self.dropped["expired"] += 1
+                self.counters["dropped:expired"] += 1
             elif entry.kind == "message":
                 mail.waiting.append(({entry.name}, entry.number))
             else:
@@ -226,3 +312,5 @@ class Model:
                 if live:
                     mail.waiting.append((live, entry.number))
         mail.read = len(mail.entries)
+        mail.position = mail.dropped + mail.read
+        return mail.position != before

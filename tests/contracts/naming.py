@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chancelery.layers.base import ChannelLayer, Finished, Send
+from chancelery.layers.base import ChannelLayer, Finished, Send, Will
 from tests.contracts.fixtures import LayerFixtures, fetch
 
 GOOD_CHANNELS = ["a", "chat.message", "A-Z_0.9", "n" * 99, "single?reader", "process.1-x!local_part", "7"]
@@ -77,7 +77,13 @@ class NamesContract(LayerFixtures):
 
     def test_nothing_is_posted_when_one_address_is_bad(self, layer: ChannelLayer) -> None:
         body = layer.pack({"n": 1})
-        for bad in (Send("two words", body), Send("a!b", body, to_group=True), Send("good", body, "bad lane")):
+        bad_will = Send("good", body, "p!x", will=Will("two words", body))
+        for bad in (
+            Send("two words", body),
+            Send("a!b", body, to_group=True),
+            Send("good", body, "bad lane"),
+            bad_will,
+        ):
             with pytest.raises(TypeError):
                 layer.post([Send("good", body), bad])
         assert layer.receive(["good"]) == (None, None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chancelery.layers.base import ChannelLayer, Finished, Send, Will
-from tests.contracts.fixtures import LEASE_SECONDS, LayerFixtures, SteppedClock, fetch, numbered, run
+from chancelery.layers.base import ChannelLayer, Fate, Finished, Send, Will
+from tests.contracts.fixtures import LEASE_SECONDS, SURE, LayerFixtures, SteppedClock, dropped, fetch, numbered, run
 
 PROCESS = "gw.x!"
 SOCKET = "gw.x!socket"
@@ -14,8 +14,8 @@ def connect(layer: ChannelLayer, lane: str = SOCKET) -> None:
     assert layer.post([Send("come", layer.pack({"n": lane}), lane, will=will)]) == []
 
 
-def leave(layer: ChannelLayer, lane: str = SOCKET) -> None:
-    assert layer.post([Send("gone", layer.pack({"n": "goodbye"}), lane, leaves=True)]) == []
+def leave(layer: ChannelLayer, lane: str = SOCKET, *, again: bool = False) -> None:
+    assert layer.post([Send("gone", layer.pack({"n": "goodbye"}), lane, leaves=True, again=again)]) == []
 
 
 def handled(layer: ChannelLayer, *channels: str) -> list[object]:
@@ -27,6 +27,13 @@ def handled(layer: ChannelLayer, *channels: str) -> list[object]:
         layer.finish([Finished(delivery) for delivery in deliveries], lease)
     layer.close_lease(lease)
     return seen
+
+
+def reap(layer: ChannelLayer, clock: SteppedClock) -> None:
+    """Let the process be taken for dead."""
+    clock.advance(LEASE_SECONDS * 2)
+    while layer.reap_process():
+        pass
 
 
 class ProcessesContract(LayerFixtures):
@@ -76,6 +83,32 @@ class ProcessesContract(LayerFixtures):
         assert sorted(map(str, handled(layer, "come", "gone"))) == sorted(
             [SOCKET, "gw.x!other", SOCKET, "gw.x!other", "full"]
         )
+
+    def test_a_will_is_handled_at_least_once_where_its_channel_is(
+        self, layer: ChannelLayer, clock: SteppedClock
+    ) -> None:
+        will = Will(SURE, layer.pack({"n": 1}))
+        assert layer.post([Send("come", layer.pack({"n": 0}), SOCKET, will=will)]) == []
+        handled(layer, "come")
+        clock.advance(LEASE_SECONDS * 2)
+        while layer.reap_process():
+            pass
+        assert numbered(fetch(layer, layer.open_lease(), SURE)) == [1]
+        clock.advance(LEASE_SECONDS * 2)
+        assert [reaped.fate for reaped in layer.reap()] == [Fate.REPEATED]
+
+    def test_the_unread_mail_of_a_dead_process_is_counted(self, layer: ChannelLayer, clock: SteppedClock) -> None:
+        connect(layer)
+        layer.group_add("room", SOCKET)
+        layer.send(SOCKET, {"n": 1})
+        layer.collect(PROCESS, 0, 10)
+        layer.send(SOCKET, {"n": 2})
+        layer.send_group("room", {"n": 3})
+        layer.group_discard("room", SOCKET)
+        clock.advance(LEASE_SECONDS * 2)
+        while layer.reap_process():
+            pass
+        assert dropped(layer, "process_died") == 2
 
     def test_a_dead_process_is_in_no_group(self, layer: ChannelLayer, clock: SteppedClock) -> None:
         connect(layer)
@@ -146,3 +179,49 @@ class ProcessesContract(LayerFixtures):
         while layer.reap_process():
             pass
         assert handled(layer, "come", "gone") == [SOCKET, SOCKET]
+
+    def test_a_connection_leaves_once_however_often_it_says_so(self, layer: ChannelLayer) -> None:
+        connect(layer)
+        leave(layer, again=True)
+        leave(layer, again=True)
+        assert handled(layer, "come", "gone") == [SOCKET, "goodbye"]
+
+    def test_a_connection_whose_will_was_carried_out_has_left(self, layer: ChannelLayer, clock: SteppedClock) -> None:
+        connect(layer)
+        reap(layer, clock)
+        leave(layer)
+        assert layer.collect(PROCESS, 0, 10).reaped
+        leave(layer)
+        leave(layer, again=True)
+        assert handled(layer, "come", "gone") == [SOCKET, SOCKET]
+
+    def test_a_connection_of_which_the_server_knows_nothing_may_leave(self, layer: ChannelLayer) -> None:
+        connect(layer)
+        layer.flush()
+        leave(layer)
+        assert handled(layer, "come", "gone") == ["goodbye"]
+
+    def test_nobody_of_a_process_that_was_ended_joins_a_group(self, layer: ChannelLayer, clock: SteppedClock) -> None:
+        connect(layer)
+        reap(layer, clock)
+        layer.group_add("room", SOCKET)
+        assert layer.group_channels("room") == []
+
+    def test_mail_for_a_process_that_was_ended_is_dropped_and_counted(
+        self, layer: ChannelLayer, clock: SteppedClock
+    ) -> None:
+        connect(layer)
+        reap(layer, clock)
+        layer.send(SOCKET, {"n": 1})
+        assert dropped(layer, "process_died") == 1
+        assert layer.collect(PROCESS, 0, 10).entries == []
+
+    def test_a_process_learns_that_it_was_taken_for_dead_though_it_has_spoken_since(
+        self, layer: ChannelLayer, clock: SteppedClock
+    ) -> None:
+        connect(layer)
+        reap(layer, clock)
+        connect(layer, "gw.x!another")
+        assert layer.collect(PROCESS, 0, 10).reaped
+        leave(layer, "gw.x!another")
+        assert handled(layer, "come", "gone") == [SOCKET, "gw.x!another", SOCKET, "goodbye"]

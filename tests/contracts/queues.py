@@ -9,7 +9,7 @@ import pytest
 
 from chancelery.exceptions import ChannelFull
 from chancelery.layers.base import ChannelLayer, Finished, Send
-from tests.contracts.fixtures import LayerFixtures, MakeLayer, SteppedClock, drain, dropped, fetch
+from tests.contracts.fixtures import LEASE_SECONDS, LayerFixtures, MakeLayer, SteppedClock, drain, dropped, fetch
 
 ROUNDS = 10
 
@@ -111,12 +111,12 @@ class QueuesContract(LayerFixtures):
         assert layer.receive(["process!"]) == (None, None)
         layer.send("process!c", {})
 
-    def test_refusals_are_counted(self, make_layer: MakeLayer) -> None:
-        layer = make_layer(capacity=1)
-        layer.post([Send(channel, layer.pack({})) for channel in ("a", "a", "a", "b", "b")])
+    def test_refusals_are_counted_and_are_no_drops(self, make_layer: MakeLayer) -> None:
+        layer = make_layer(capacity=1, process_capacity=1)
+        layer.post([Send(channel, layer.pack({})) for channel in ("a", "a", "a", "b", "b", "p!x", "p!y")])
         assert layer.channel_statistics("a")["channel_full_count"] == 2
         assert layer.channel_statistics("b")["channel_full_count"] == 1
-        assert layer.global_statistics()["channel_full_count"] == 3
+        assert layer.global_statistics() == {"messages_count": 3, "channel_full_count": 4}
 
     # Expiry
 
@@ -160,6 +160,17 @@ class QueuesContract(LayerFixtures):
             layer.send(channel, {"n": 4})
         source = "process!" if "!" in channel else channel
         assert [content["n"] for _, content in drain(layer, source)] == [2, 3]
+        assert dropped(layer, "expired") == 1
+
+    def test_mail_that_was_read_and_then_made_room_is_not_counted_as_expired(
+        self, make_layer: MakeLayer, clock: SteppedClock
+    ) -> None:
+        layer = make_layer(expiry=10, process_capacity=2)
+        layer.send("process!local", {"n": 1})
+        assert len(layer.collect("process!", 0, 10).entries) == 1
+        layer.send("process!local", {"n": 2})
+        clock.advance(11)
+        layer.send("process!local", {"n": 3})
         assert dropped(layer, "expired") == 1
 
     # Statistics
@@ -244,12 +255,15 @@ class QueuesContract(LayerFixtures):
             assert layer.receive(["process!" if "!" in channel else channel]) == (channel, {})
 
     @pytest.mark.timeout(30)
-    @pytest.mark.parametrize("end", ["finish", "recover", "give back", "drop"])
-    def test_wait_returns_when_another_worker_makes_a_message_available(self, layer: ChannelLayer, end: str) -> None:
+    @pytest.mark.parametrize("end", ["finish", "recover", "give back", "drop", "reap", "reap what was not begun"])
+    def test_wait_returns_when_another_worker_makes_a_message_available(
+        self, layer: ChannelLayer, clock: SteppedClock, end: str
+    ) -> None:
         first, second = layer.open_lease(), layer.open_lease()
         layer.send("channel", {"n": 1}, lane="d!x")
         layer.send("channel", {"n": 2}, lane="d!x")
-        deliveries = fetch(layer, first, "channel")
+        begin = 0 if end == "reap what was not begun" else 1
+        deliveries = layer.fetch(["channel"], 100, first, begin=begin).deliveries
         found: list[object] = []
 
         def work() -> None:
@@ -263,10 +277,16 @@ class QueuesContract(LayerFixtures):
             layer.finish([Finished(delivery) for delivery in deliveries], first)
         elif end == "recover":
             layer.recover(first, [])
+        elif end.startswith("reap"):
+            layer.fetch([], 0, second)  # the worker that waits is alive
+            clock.advance(LEASE_SECONDS / 2)
+            layer.renew([second])
+            clock.advance(LEASE_SECONDS / 2)
+            layer.reap()
         else:
             layer.close_lease(first, deliveries if end == "give back" else [])
         worker.join(20)
-        expected = 1 if end in {"recover", "give back"} else 2
+        expected = 2 if end in {"finish", "drop", "reap"} else 1
         assert [delivery.content for delivery in found] == [{"n": expected}]
 
     def test_wait_returns_when_nothing_comes(self, layer: ChannelLayer) -> None:

@@ -93,7 +93,7 @@ def test_every_logger() -> None:
 
 def test_everything_that_a_message_has() -> None:
     text = section("consumers.md", "The message")
-    attributes = {"content", "channel", "reply_channel", "channel_layer", "trail"}
+    attributes = {"content", "channel", "reply_channel", "channel_layer", "trail", "attempt"}
     methods = public(Message) - {"accept_deferred"}
     assert {name for name in attributes | methods if not re.search(rf"\b{name}\b", text)} == set()
 

@@ -30,7 +30,8 @@ contents = st.dictionaries(texts, values, max_size=5)
 channels = st.from_regex(r"[A-Za-z0-9_.-]{1,40}([?!][A-Za-z0-9_.-]{1,50})?", fullmatch=True)
 hops = st.builds(Hop, texts, channels, texts, st.integers(0, 2**53))
 trails = st.lists(hops, max_size=4).map(tuple)
-deadlines = st.integers(0, 2**63 - 1)
+deadlines = st.integers(0, 2**48 - 1)
+counts = st.integers(0, 255)
 
 ENVELOPE = codec.pack(1_800_000_000_123, "chat.message", "d!x", codec.pack_body({"text": "hi", "data": b"\x00"}))
 
@@ -45,8 +46,16 @@ class TestEnvelopes:
         self, deadline_ms: int, channel: str, lane: str, content: dict[str, Any], trail: tuple[Hop, ...]
     ) -> None:
         data = codec.pack(deadline_ms, channel, lane, codec.pack_body(content, trail))
-        assert codec.unpack(data) == (deadline_ms, channel, lane, content, trail)
+        assert codec.unpack(data) == (deadline_ms, channel, lane, content, trail, 0, 0)
         assert not codec.is_control(data)
+
+    @given(deadline_ms=deadlines, attempts=counts, lost=counts)
+    def test_attempts_and_losses_share_a_number_with_the_deadline(
+        self, deadline_ms: int, attempts: int, lost: int
+    ) -> None:
+        data = codec.pack(deadline_ms, "channel", "", codec.pack_body({}), attempts, lost)
+        assert codec.unpack(data) == (deadline_ms, "channel", "", {}, (), attempts, lost)
+        assert data[3:5] == bytes((attempts, lost)), "where Redis' scripts read and change them"
 
     @given(deadline_ms=deadlines, channel=channels, lane=st.just("") | channels)
     def test_the_head_lies_at_fixed_offsets(self, deadline_ms: int, channel: str, lane: str) -> None:

@@ -181,8 +181,17 @@ class TestRefusals:
     def test_a_layer_that_celery_cannot_reach(self, socket: Socket) -> None:
         layer = ChannelLayerWrapper(InMemoryChannelLayer(), "default", [])
         message = Message({"reply_channel": "gateway!x"}, "websocket.receive", layer)
-        with pytest.raises(UnsupportedFeature, match="is a InMemoryChannelLayer: jobs need the layer in Redis"):
+        with pytest.raises(UnsupportedFeature, match="is a InMemoryChannelLayer: jobs need the layer in one Redis"):
             escalate(message, number.s(1))
+
+    def test_a_layer_that_takes_encrypted_messages_only(self, socket: Socket) -> None:
+        config = channel_layers.configs["default"]
+        private = {**config, "CONFIG": {**config["CONFIG"], "encryption_keys": ["k" * 32]}}
+        message = socket.message()
+        with override_settings(CHANNEL_LAYERS={"default": private}):
+            private_message = Message(message.content, "websocket.receive", channel_layers["default"])
+            with pytest.raises(UnsupportedFeature, match="add None to its encryption_keys"):
+                escalate(private_message, number.s(1))
 
     def test_a_layer_in_another_database(self, socket: Socket, deployment: Any) -> None:
         config = channel_layers.configs["default"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,9 @@ from chancelery.layers.base import ChannelLayer
 from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.layers.redis import RedisChannelLayer
 from chancelery.registry import ChannelLayerWrapper
-from chancelery.worker import Worker
+from chancelery.worker import Worker, exchange
 from tests.routed import routed
+from tests.worker.processes import spawned
 
 _numbers = itertools.count()
 
@@ -67,8 +69,9 @@ def layer(make_layer: MakeLayer) -> ChannelLayer:
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts workers: `start(layer, routing, threads=1, …)`."""
+    monkeypatch.setattr(exchange, "_IDLE_SECONDS", 0.05)  # an idle thread sees so often whether it is to stop
     with contextlib.ExitStack() as cleanup:
 
         def start(layer: ChannelLayer, routing: Any, **options: Any) -> Running:
@@ -80,6 +83,29 @@ def start() -> Iterator[Start]:
         yield start
 
 
+@pytest.fixture
+def served_layer(redis_url: str) -> Iterator[RedisChannelLayer]:
+    """The layer that the processes of `spawn` work on, as their settings have it."""
+    prefix = f"runworker-{next(_numbers)}:"
+    layer = RedisChannelLayer(hosts=[redis_url], prefix=prefix, lease_seconds=1, at_least_once={"again": 2})
+    yield layer
+    layer.flush()
+    layer.close()
+
+
+@pytest.fixture
+def spawn(served_layer: RedisChannelLayer) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `runworker` and returns its process when it says that it is ready."""
+    with contextlib.ExitStack() as cleanup:
+
+        def spawn(*args: str) -> subprocess.Popen[str]:
+            process = cleanup.enter_context(spawned(served_layer, *args))
+            cleanup.callback(process.kill)
+            return process
+
+        yield spawn
+
+
 def answers(layer: ChannelLayer, count: int, *channels: str) -> list[dict[str, Any]]:
     """Return the next *count* contents on *channels* (by default, of the process "gw!"), as they come."""
     found, give_up_at = [], time.monotonic() + 30
@@ -89,6 +115,14 @@ def answers(layer: ChannelLayer, count: int, *channels: str) -> list[dict[str, A
             found.append(content)
         assert time.monotonic() < give_up_at, f"nothing more came; there was {found!r}"
     return found
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Return when *condition* holds."""
+    give_up_at = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
 
 
 def nothing_waits(layer: ChannelLayer, *channels: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
 
 import pytest
@@ -87,6 +89,38 @@ def test_a_consumer_that_raises_is_logged_with_its_trail_and_its_sends_go_out(ca
     assert record.exc_info[1].args == ("in the consumer",)
 
 
+def test_an_async_function_behind_a_plain_decorator_is_an_error_and_not_forgotten(caplog):
+    async def consumer(message):
+        pytest.fail("was run")
+
+    @functools.wraps(consumer)
+    def decorated(message):
+        return consumer(message)
+
+    assert sent(handled([route("websocket.receive", decorated)])) == []
+    assert "decorated" not in caplog.records[0].message
+    assert "returned a coroutine, which was not run" in str(caplog.records[0].exc_info[1])
+
+
+def test_an_async_consumer_is_left_to_an_event_loop():
+    async def consumer(message):
+        message.reply_channel.send({"text": "said"})
+
+    pending = handled([route("websocket.receive", consumer)])
+    assert pending.sender.endswith("test_an_async_consumer_is_left_to_an_event_loop.<locals>.consumer")
+    assert sent(asyncio.run(pending.run())) == [("gw!one", {"text": "said"})]
+
+
+def test_what_an_async_consumer_sends_on_another_layer_goes_there_without_holding_up_the_event_loop():
+    async def consumer(message):
+        Channel("a", alias="second").send({"n": 1})
+
+    with routed(alias="second") as second:
+        pending = handled([route("websocket.receive", consumer)])
+        assert sent(asyncio.run(pending.run())) == []
+        assert received(second.layer, "a") == [{"n": 1}]
+
+
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, DenyConnection, RecursionError])
 def test_nothing_that_a_consumer_raises_gets_past(caplog, error):
     def consumer(message):
@@ -121,6 +155,7 @@ def test_a_message_without_route_is_said_once_per_burst(caplog):
     [record] = caplog.records
     assert "dropped a message of channel \"lost.and.found\" with the path '/x/': no route matches it" in record.message
     assert "gateway (host:1)" in record.message
+    assert unrouted().dropped == "unrouted"
 
 
 def test_what_is_sent_on_another_layer_goes_there():
@@ -141,8 +176,9 @@ def test_what_finds_no_room_on_another_layer_is_logged(caplog, settings):
         Channel("a", alias="second").send({})
         Channel("a", alias="second").send({})
 
-    with routed(alias="second", layer=InMemoryChannelLayer(capacity=1)):
+    with routed(alias="second", layer=InMemoryChannelLayer(capacity=1)) as second:
         handled([route("websocket.receive", consumer)])
+        assert second.layer.global_statistics()["dropped:no_room"] == 1
     assert "a message to a on the layer 'second' was not sent: channel \"a\" holds 1 messages" in caplog.text
 
 

@@ -44,6 +44,24 @@ def test_messages_that_take_no_time_at_all_divide_nothing_by_zero():
     assert paced(0.0).limit == 1
 
 
+def test_what_is_begun_at_a_time_is_handled_within_two_milliseconds_but_is_something_always():
+    assert Pace().begin == 1
+    assert paced(0.0001).begin == 20
+    assert paced(0.001).begin == 2
+    assert paced(0.1).begin == 1
+
+
+def test_so_are_those_whose_channels_are_known():
+    pace = Pace()
+    pace.took("slow", 0.2)
+    pace.took("fast", 0.0005)
+    assert pace.fitting(["fast"] * 10) == 4
+    assert pace.fitting(["fast", "slow", "fast"]) == 1
+    assert pace.fitting(["slow", "fast"]) == 1
+    assert pace.fitting(["fast", "unknown"]) == 1
+    assert pace.fitting(["fast"]) == 1
+
+
 def test_what_a_message_will_take_is_known_by_its_channel():
     pace = Pace()
     pace.took("slow", 0.2)

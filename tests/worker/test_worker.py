@@ -13,7 +13,7 @@ from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.registry import ChannelLayerWrapper
 from chancelery.signals import worker_process_ready, worker_ready
 from chancelery.worker import Worker
-from tests.worker.conftest import answers, nothing_waits
+from tests.worker.conftest import answers, nothing_waits, until
 
 
 def say(layer, text, reply_channel="gw!one", channel="websocket.receive", **content):
@@ -218,6 +218,25 @@ def test_it_says_when_it_is_ready(layer, start):
     assert said == ["process", ["jobs"], ["jobs"]]
 
 
+# What is dropped
+
+
+def test_messages_that_no_route_matches_are_counted_batch_by_batch(layer, start):
+    tally, told = layer.tally, []
+
+    def counting(drops):
+        told.append(drops)
+        tally(drops)
+
+    layer.tally = counting
+    for number in range(100):
+        say(layer, str(number), reply_channel=f"gw!{number}", path="/nowhere/")
+    start(layer, [route("websocket.receive", echo, path="^/here/$")])
+    until(lambda: layer.global_statistics().get("dropped:unrouted") == 100)
+    assert len(told) < 100
+    assert nothing_waits(layer)
+
+
 # No room
 
 
@@ -267,6 +286,7 @@ def test_what_finds_no_room_for_too_long_is_dropped_with_its_channel_and_trail(m
     assert answers(layer, 1, "out") == [{"n": 0}]
     dropped = [record.message for record in caplog.records if "was dropped" in record.message]
     assert len(dropped) == 2
+    assert layer.global_statistics()["dropped:no_room"] == 2
     assert 'a message to out was dropped: channel "out" holds 1 messages: add workers' in dropped[0]
 
 

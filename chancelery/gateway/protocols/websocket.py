@@ -19,13 +19,14 @@ DISCONNECT: Final = "websocket.disconnect"
 NORMAL: Final = 1000
 NO_STATUS: Final = 1005
 ABNORMAL: Final = 1006
+POLICY: Final = 1008
 TOO_BIG: Final = 1009
 RESTART: Final = 1012
 TRY_AGAIN: Final = 1013
 _STANDARD: Final = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
 _PRIVATE: Final = range(3000, 5000)
 
-_KEYS: Final = frozenset({"accept", "text", "bytes", "close", "subprotocol"})
+_KEYS: Final = frozenset({"accept", "text", "bytes", "key", "close", "subprotocol"})
 
 
 class State(enum.Enum):
@@ -40,13 +41,16 @@ class State(enum.Enum):
 class Frame:
     """A frame on its way out. One object serves every socket that it goes to."""
 
-    __slots__ = ("_event", "data", "prepared")
+    __slots__ = ("_event", "_size", "data", "key", "prepared")
 
-    def __init__(self, data: str | bytes) -> None:
+    def __init__(self, data: str | bytes, key: str = "") -> None:
         self.data = data
+        self.key = key
+        """While it waits for a slow client, a later frame with the same key takes its place; empty for none."""
         self.prepared: object = None
         """What a server's door made of it, to be used again for the next socket."""
         self._event: Event | None = None
+        self._size: int | None = None
 
     @property
     def event(self) -> Event:
@@ -59,7 +63,9 @@ class Frame:
     @property
     def size(self) -> int:
         """See `Action`."""
-        return len(self.data.encode()) if isinstance(self.data, str) else len(self.data)
+        if self._size is None:
+            self._size = len(self.data.encode()) if isinstance(self.data, str) else len(self.data)
+        return self._size
 
 
 class Accept(NamedTuple):
@@ -213,7 +219,12 @@ def _frame(content: Content) -> Frame | None:
     if data is not None and not isinstance(data, bytes):
         raise BadReply(f"bytes is a bytes, not {type(data).__name__}")
     frame = data if text is None else text
-    return None if frame is None else Frame(frame)
+    key = content.get("key") or ""
+    if not isinstance(key, str):
+        raise BadReply(f"key is a str, not {type(key).__name__}")
+    if key and frame is None:
+        raise BadReply(f"key {key!r} without text or bytes: it is a frame that has a key")
+    return None if frame is None else Frame(frame, key)
 
 
 def _close_code(content: Content) -> int | None:

@@ -29,10 +29,10 @@ class ServerDoor(Protocol):
     """Seconds after which the server itself ends a handshake that was not answered, if it does."""
 
     def emit(self, action: Action) -> Awaitable[None] | None:
-        """Do *action*. Returns None when it is done, or what is left to wait for. Raises: whatever the server does."""
-
-    def buffered(self) -> int:
-        """Return how many bytes wait in the server for a slow client, 0 where that cannot be known."""
+        """
+        Do *action*. Returns None when it is done, or what is left to wait for: while a client does not read, a server
+        holds no more than about 64 KiB and one action. Raises: whatever the server does.
+        """
 
     def regulate(self) -> None:
         """Called after each frame read: pause or resume the client by how many frames the server holds."""

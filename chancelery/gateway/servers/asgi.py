@@ -39,10 +39,6 @@ class AsgiDoor:
             return begin(self._send(application_code(action).event))
         return begin(self._send(action.event))
 
-    def buffered(self) -> int:
-        """See `ServerDoor`. A server with backpressure does not return from `send` before it has room."""
-        return 0
-
     def regulate(self) -> None:
         """See `ServerDoor`. Left to the server."""
 

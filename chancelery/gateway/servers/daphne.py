@@ -19,14 +19,14 @@ from django.core.exceptions import ImproperlyConfigured
 
 from chancelery.exceptions import ChanceleryError
 from chancelery.gateway.protocols import Action, Receive, Scope, SendEvent
+from chancelery.gateway.protocols.http import Body
 from chancelery.gateway.protocols.websocket import Close, Deny, Frame
-from chancelery.gateway.servers.asgi import AsgiDoor
+from chancelery.gateway.servers.asgi import AsgiDoor, begin
+from chancelery.gateway.servers.flow import Drain, Flow, innermost
 from chancelery.log import room
 
 _logger = room("gateway")
 
-_PAUSE_ABOVE: Final = 16
-_RESUME_BELOW: Final = 4
 _CLOSING_SECONDS: Final = 5
 _BEFORE_DAPHNE_GIVES_UP: Final = 0.1
 
@@ -49,14 +49,12 @@ class Served(Protocol):
 class WebsocketDoor(AsgiDoor):
     """See `ServerDoor`: a websocket of daphne's, through its protocol object as well as through `send`."""
 
-    __slots__ = ("_backlog", "_held", "_paused", "_protocol")
+    __slots__ = ("_flow", "_protocol")
 
     def __init__(self, scope: Scope, receive: Receive, send: SendEvent, protocol: Any) -> None:
         super().__init__(scope, send)
         self._protocol = protocol
-        self._backlog: Callable[[], int] = getattr(getattr(receive, "__self__", None), "qsize", int)
-        self._held = False
-        self._paused = False
+        self._flow = _take_over(protocol.transport, getattr(getattr(receive, "__self__", None), "qsize", int))
         self.scheme = _scheme(protocol)
         self.patience = _patience(protocol)
         _civilise(protocol)
@@ -65,6 +63,8 @@ class WebsocketDoor(AsgiDoor):
         """See `ServerDoor`."""
         protocol = self._protocol
         if type(action) is Frame:
+            if self._flow.clogged:
+                return begin(self._emit_later(action))
             if protocol.state == protocol.STATE_OPEN:
                 self._write(action.prepared or _prepare(protocol, action))
             return None
@@ -75,26 +75,21 @@ class WebsocketDoor(AsgiDoor):
             return None
         return super().emit(action)
 
-    def buffered(self) -> int:
-        """See `ServerDoor`."""
-        return _buffered(self._protocol.transport)
-
     def regulate(self) -> None:
         """See `ServerDoor`. daphne's queue of frames has no bound."""
-        backlog = self._backlog()
-        if self._paused:
-            self._pause(self._held or backlog >= _RESUME_BELOW)
-        elif backlog > _PAUSE_ABOVE:
-            self._pause(True)  # noqa: FBT003 - a switch
+        self._flow.regulate()
 
     def hold(self, held: bool) -> None:  # noqa: FBT001 - as the protocol
         """See `ServerDoor`."""
-        self._held = held
-        self._pause(held)
+        self._flow.hold(held)
 
     def abort(self) -> None:
         """See `ServerDoor`."""
         self._protocol.dropConnection(abort=True)
+
+    async def _emit_later(self, frame: Frame) -> None:
+        await self._flow.drained()
+        self.emit(frame)
 
     def _write(self, prepared: Any) -> None:
         """
@@ -110,28 +105,41 @@ class WebsocketDoor(AsgiDoor):
         else:
             protocol.transport.write(framed)
 
-    def _pause(self, paused: bool) -> None:  # noqa: FBT001 - a switch
-        transport = self._protocol.transport
-        if paused != self._paused and transport is not None and hasattr(transport, "pauseProducing"):
-            self._paused = paused
-            if paused:
-                transport.pauseProducing()
-            else:
-                transport.resumeProducing()
-
 
 class RequestDoor(AsgiDoor):
     """See `ServerDoor`: an HTTP request of daphne's, which does not end when the application returns."""
 
-    __slots__ = ("_request",)
+    __slots__ = ("_drain", "_request")
 
     def __init__(self, scope: Scope, send: SendEvent, request: Any) -> None:
         super().__init__(scope, send)
         self._request = request
+        self._drain: Drain | None = None
+
+    def emit(self, action: Action) -> Awaitable[None] | None:
+        """See `ServerDoor`."""
+        if isinstance(action, Body) and self._request.channel is not None:
+            if self._drain is None and action.more:
+                self._drain = Drain()
+                self._request.registerProducer(self._drain, True)  # noqa: FBT003 - Twisted's signature
+            if self._drain is not None and self._drain.clogged:
+                return begin(self._emit_later(action, self._drain))
+            if self._drain is not None and not action.more:
+                self._request.unregisterProducer()
+        return super().emit(action)
 
     def abort(self) -> None:
         """See `ServerDoor`."""
-        self._request.loseConnection()
+        if self._drain is not None and self._drain.clogged and self._request.channel is not None:
+            self._request.channel.transport.abortConnection()
+        else:
+            self._request.loseConnection()
+
+    async def _emit_later(self, body: Body, drain: Drain) -> None:
+        await drain.drained()
+        rest = self.emit(body)
+        if rest is not None:
+            await rest
 
 
 def open_door(scope: Scope, receive: Receive, send: SendEvent) -> AsgiDoor | None:
@@ -141,7 +149,9 @@ def open_door(scope: Scope, receive: Receive, send: SendEvent) -> AsgiDoor | Non
         return None
     if scope["type"] == "http":
         return RequestDoor(scope, send, protocol) if hasattr(protocol, "loseConnection") else None
-    return None if missing_features(protocol) else WebsocketDoor(scope, receive, send, protocol)
+    if missing_features(protocol) or innermost(protocol.transport) is None:
+        return None
+    return WebsocketDoor(scope, receive, send, protocol)
 
 
 def missing_features(protocol: object) -> list[str]:
@@ -242,6 +252,12 @@ def _civilise(protocol: Any) -> None:
         protocol.openHandshakeTimeoutCall = None
 
 
+def _take_over(transport: Any, backlog: Callable[[], int]) -> Flow:
+    """Replace the producer of *transport*, which still is the HTTP channel that the upgrade left behind."""
+    transport.unregisterProducer()
+    return Flow(innermost(transport), backlog)
+
+
 def _scheme(protocol: Any) -> str:
     from twisted.internet.interfaces import ISSLTransport  # noqa: PLC0415 - only there under daphne
 
@@ -254,12 +270,3 @@ def _patience(protocol: Any) -> float | None:
     limits = (getattr(protocol, "openHandshakeTimeout", 0), getattr(server, "websocket_connect_timeout", 0))
     ends = min((limit for limit in limits if limit > 0), default=None)
     return None if ends is None else max(ends - _BEFORE_DAPHNE_GIVES_UP, ends / 2)
-
-
-def _buffered(transport: Any) -> int:
-    """Return what Twisted holds for a client; TLS wraps the transport that holds it."""
-    while transport is not None and not hasattr(transport, "dataBuffer"):
-        transport = getattr(transport, "transport", None)
-    if transport is None:
-        return 0
-    return int(len(transport.dataBuffer) - transport.offset + getattr(transport, "_tempDataLen", 0))

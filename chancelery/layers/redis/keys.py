@@ -5,6 +5,7 @@ from __future__ import annotations
 from chancelery.deployment import scripts
 
 _PACKAGE = "chancelery.layers.redis.scripts"
+_ATTEMPTS_BIT = 32
 COMMON = (_PACKAGE, "common.lua")
 """What a script begins with that sends through the layer in the same step as something else."""
 
@@ -15,6 +16,15 @@ MEMBERS = scripts.load(COMMON, (_PACKAGE, "members.lua"))
 LEASE = scripts.load(COMMON, (_PACKAGE, "lease.lua"))
 WILLS = scripts.load(COMMON, (_PACKAGE, "wills.lua"))
 STATISTICS = scripts.load(COMMON, (_PACKAGE, "statistics.lua"))
+OVERVIEW = scripts.load(COMMON, (_PACKAGE, "overview.lua"))
+SWEEP = scripts.load(COMMON, (_PACKAGE, "sweep.lua"))
+PURGE = scripts.load(COMMON, (_PACKAGE, "purge.lua"))
+DEAD = scripts.load(COMMON, (_PACKAGE, "dead.lua"))
+
+
+def terms(capacity: int, attempts: int) -> int:
+    """Return what the scripts want to know of a channel that is sent to, as one number."""
+    return capacity | attempts << _ATTEMPTS_BIT
 
 
 def glob(prefix: str) -> str:

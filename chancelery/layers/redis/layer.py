@@ -11,16 +11,28 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from chancelery import names
+from chancelery import names, trail
 from chancelery.deployment import connections, wire
 from chancelery.exceptions import CorruptMessage, InvalidChannelLayerError
-from chancelery.layers import codec
-from chancelery.layers.base import ChannelLayer, Delivery, Fetched, Finished, Reaped, ReapedProcess, Refusal, Send, Will
+from chancelery.layers.base import (
+    MAX_FETCH,
+    Delivery,
+    Fate,
+    Fetched,
+    Finished,
+    Reaped,
+    ReapedProcess,
+    Refusal,
+    Send,
+    Will,
+)
 from chancelery.layers.mailbox import Collected
 from chancelery.layers.redis import keys
+from chancelery.layers.redis.operations import Operations
 from chancelery.log import Burst, room
 
 if TYPE_CHECKING:
+    from chancelery.trail import Trail
     from chancelery.types import Content
 
 _log = room("layers.redis")
@@ -28,14 +40,13 @@ _burst = Burst(_log)
 _SCAN_COUNT = 1000
 _WILLS_AT_ONCE = 500
 _REAPED = 2
-MAX_FETCH = 1024
 
 
-class RedisChannelLayer(ChannelLayer):
+class RedisChannelLayer(Operations):
     """
     A channel layer in one Redis (7.0 or newer) or Valkey (7.2 or newer).
 
-    hosts: a list with the URL of the server, `redis://`, `rediss://` or `unix://`.
+    hosts: a list with the URL of the server: `redis://`, `rediss://`, `unix://` or `sentinel://`.
     prefix: what every key starts with; layers that share a server and a prefix are one layer.
     """
 
@@ -44,6 +55,7 @@ class RedisChannelLayer(ChannelLayer):
         super().__init__(**options)
         self.url = _only_host(hosts)
         self.prefix = prefix
+        self._terms: dict[str, int] = {}
         self._ids = itertools.count(1)
         self._emptied: set[str] = set()
 
@@ -65,13 +77,6 @@ class RedisChannelLayer(ChannelLayer):
             for batch in _batches(client.scan_iter(match=keys.glob(self.prefix), count=_SCAN_COUNT)):
                 client.unlink(*batch)
 
-    def global_statistics(self) -> dict[str, int]:
-        with connections.reporting(self.url):
-            counters: dict[bytes, bytes] = self._client.hgetall(self.prefix + "counters")
-        counted = {field.decode(): int(number) for field, number in counters.items()}
-        totals = {field: n for field, n in counted.items() if not field.startswith(("sent:", "full:"))}
-        return {"messages_count": 0, "channel_full_count": 0, **totals}
-
     def channel_statistics(self, channel: str) -> dict[str, int]:
         args = [self._now(), names.require_channel(channel), self._ms(self.limits.expiry)]
         sent, full, pending, age_ms = self._run(keys.STATISTICS, args)
@@ -90,42 +95,62 @@ class RedisChannelLayer(ChannelLayer):
     def open_lease(self) -> str:
         return names.random_part()
 
-    def fetch(self, channels: Sequence[str], limit: int, lease: str, finished: Sequence[Finished] = ()) -> Fetched:
-        args, first = self._fetching(channels, limit, lease, finished)
-        _, refused, envelopes = self._run(keys.EXCHANGE, args)
-        sends = [send for item in finished for send in item.sends]
-        return Fetched(self._deliveries(lease, first, envelopes), self._refused(sends, refused))
-
-    def fetch_when_ready(self, channels: Sequence[str], limit: int, lease: str, timeout: float) -> Fetched:
-        args, first = self._fetching(channels, limit, lease)
-        bells = ("BLPOP", *(f"{self.prefix}bell:{channel}" for channel in channels), timeout)
-        _, _, envelopes = wire.thread_wire(self.url).run_after(bells, keys.EXCHANGE, self.prefix, args)
-        return Fetched(self._deliveries(lease, first, envelopes), [])
-
-    def _fetching(
-        self, channels: Sequence[str], limit: int, lease: str, finished: Sequence[Finished] = ()
-    ) -> tuple[list[Any], int]:
-        args = self._exchange_head(lease, len(finished))
+    def fetch(
+        self,
+        channels: Sequence[str],
+        limit: int,
+        lease: str,
+        finished: Sequence[Finished] = (),
+        *,
+        begin: int = MAX_FETCH,
+        begun: int = 0,
+    ) -> Fetched:
+        args = self._exchange_head(lease, begun, len(finished))
         for delivery, sends in finished:
             args += (delivery.id, delivery.lane, len(sends))
             self._add_sends(args, sends)
+        first = self._add_order(args, channels, limit, begin)
+        _, refused, envelopes, held = self._run(keys.EXCHANGE, args)
+        sends = [send for item in finished for send in item.sends]
+        return Fetched(self._deliveries(lease, first, begin, envelopes), self._refused(sends, refused), bool(held))
+
+    def fetch_when_ready(
+        self, channels: Sequence[str], limit: int, lease: str, timeout: float, *, begin: int = MAX_FETCH
+    ) -> Fetched:
+        args = self._exchange_head(lease, 0, 0)
+        first = self._add_order(args, channels, limit, begin)
+        bells = ("BLPOP", *(f"{self.prefix}bell:{channel}" for channel in channels), timeout)
+        _, _, envelopes, held = wire.thread_wire(self.url).run_after(bells, keys.EXCHANGE, self.prefix, args)
+        return Fetched(self._deliveries(lease, first, begin, envelopes), [], bool(held))
+
+    def _add_order(self, args: list[Any], channels: Sequence[str], limit: int, begin: int) -> int:
+        """Add what is to be handed out; return the id that its first message will have."""
         # Drawn before the call: one whose answer was lost leaves ids that nobody else has, for `recover` to give back.
-        first = next(self._ids) * MAX_FETCH
-        args += (min(limit, MAX_FETCH), first, len(channels), *channels)
-        return args, first
+        first = self._draw_id()
+        args += (min(limit, MAX_FETCH), first, begin, len(channels), *channels)
+        return first
+
+    def _draw_id(self) -> int:
+        """Return an id greater than all that this process has used; it and the `MAX_FETCH` that follow are free."""
+        return next(self._ids) * MAX_FETCH
 
     def recover(self, lease: str, known: Sequence[Delivery]) -> None:
-        self._run(keys.LEASE, [self._now(), "recover", lease, *(delivery.id for delivery in known)])
+        self._lease("recover", lease, self._draw_id(), *(delivery.id for delivery in known))
 
     def renew(self, leases: Sequence[str]) -> None:
-        self._run(keys.LEASE, [self._now(), "renew", self._ms(self.limits.lease_seconds), *leases])
+        for record in self._lease("renew", self._ms(self.limits.lease_seconds), *leases):
+            self._report(*record.split(b"\0", 1))
 
     def close_lease(self, lease: str, unstarted: Sequence[Delivery] = ()) -> None:
-        self._run(keys.LEASE, [self._now(), "close", lease, *(delivery.id for delivery in unstarted)])
+        self._lease("close", lease, *(delivery.id for delivery in unstarted))
 
     def reap(self) -> list[Reaped]:
-        dropped = self._run(keys.LEASE, [self._now(), "reap", ""])
-        return [_reaped(envelope) for envelope in dropped]
+        answer = self._lease("reap", "")
+        self._sweep()
+        return [
+            Reaped(*self._seen(envelope), Fate(fate.decode()))
+            for fate, envelope in zip(answer[::2], answer[1::2], strict=True)
+        ]
 
     def reap_process(self) -> ReapedProcess | None:
         args = [self._now(), "reap", self._ms(self.limits.expiry), _WILLS_AT_ONCE]
@@ -174,7 +199,7 @@ class RedisChannelLayer(ChannelLayer):
     async def aleave_wills(self, wills: Sequence[tuple[str, Will]]) -> None:
         args: list[Any] = [self._now(), "leave", self._ms(self.limits.lease_seconds)]
         for lane, will in wills:
-            args += (lane, will.address, will.body)
+            args += (lane, will.address, self._terms_of(will.address), will.body)
         await self._arun(keys.WILLS, args)
 
     async def aend_process(self, process: str) -> None:
@@ -199,6 +224,9 @@ class RedisChannelLayer(ChannelLayer):
     def _client(self) -> Any:
         return connections.sync_client(self.url)
 
+    def _lease(self, operation: str, *args: Any) -> Any:
+        return self._run(keys.LEASE, [self._now(), self.limits.dead_letters, operation, *args])
+
     def _collecting(self, process: str, position: int, limit: int) -> list[Any]:
         return [self._now(), process, position, limit, self._ms(self.limits.lease_seconds)]
 
@@ -220,13 +248,13 @@ class RedisChannelLayer(ChannelLayer):
         return int(seconds * 1000)
 
     def _posting(self, sends: Sequence[Send]) -> list[Any]:
-        args = self._exchange_head("", 1)
+        args = self._exchange_head("", 0, 1)
         args += ("", "", len(sends))
         self._add_sends(args, sends)
-        args += (0, 0, 0)
+        args += (0, 0, 0, 0)
         return args
 
-    def _exchange_head(self, lease: str, finished: int) -> list[Any]:
+    def _exchange_head(self, lease: str, begun: int, finished: int) -> list[Any]:
         limits = self.limits
         return [
             self._now(),
@@ -235,36 +263,68 @@ class RedisChannelLayer(ChannelLayer):
             self._ms(limits.expiry),
             limits.lane_capacity,
             limits.process_capacity,
+            limits.dead_letters,
+            begun,
             finished,
         ]
 
     def _add_sends(self, args: list[Any], sends: Sequence[Send]) -> None:
-        for address, body, lane, to_group, will, leaves in sends:
+        for address, body, lane, to_group, will, leaves, again in sends:
             if to_group:
                 args += ("g", names.require_group(address), "", 0, body)
                 continue
             names.require_channel(address)
             if lane:
                 names.require_channel(lane)
-            kind = "o" if will else "x" if leaves else "c"
-            args += (kind, address, lane, self.capacity_of(address), body)
+            kind = "o" if will else ("y" if again else "x") if leaves else "c"
+            args += (kind, address, lane, self._terms_of(address), body)
             if will:
-                args += (names.require_channel(will.address), will.body)
+                args += (names.require_channel(will.address), self._terms_of(will.address), will.body)
+
+    def _terms_of(self, channel: str) -> int:
+        found = self._terms.get(channel)
+        if found is None:
+            found = keys.terms(self.capacity_of(channel), self.attempts_of(channel))
+            if "?" not in channel and "!" not in channel:  # those have names without end
+                self._terms[channel] = found
+        return found
 
     def _refused(self, sends: Sequence[Send], numbers: Iterable[int]) -> list[Refusal]:
         return [Refusal(sends[number - 1], self.full(sends[number - 1])) for number in numbers]
 
-    def _deliveries(self, lease: str, first: int, envelopes: Iterable[bytes]) -> list[Delivery]:
+    def _deliveries(self, lease: str, first: int, begin: int, envelopes: Iterable[bytes]) -> list[Delivery]:
         found: list[Delivery] = []
+        unreadable: list[int] = []
         for number, data in enumerate(envelopes, first):
             try:
-                _, channel, lane, content, trail = codec.unpack(data)
+                _, channel, lane, content, trail, _, lost = self.unpack(data)
             except CorruptMessage as error:
                 _burst.say("corrupt", "dropped a message that cannot be read: %s", error)
-                self._run(keys.LEASE, [self._now(), "corrupt", lease, number])
+                unreadable.append(number)
             else:
-                found.append(Delivery(number, channel, lane, content, trail))
+                found.append(Delivery(number, channel, lane, content, trail, lost + 1))
+        if unreadable:
+            begun = found[min(begin, len(found)) - 1].id if found and begin else 0
+            self._lease("corrupt", lease, begun or first - 1, *unreadable)
         return found
+
+    def _seen(self, data: bytes) -> tuple[str, Trail]:
+        """Return channel and trail of an envelope, of which the head is whole at least."""
+        try:
+            envelope = self.unpack(data)
+        except CorruptMessage:
+            return keys.address_of(data)[0], ()
+        return envelope.channel, envelope.trail
+
+    def _report(self, reason: bytes, data: bytes) -> None:
+        channel, way = self._seen(data)
+        _burst.say(
+            f"{reason.decode()} {names.process_of(channel) or channel.partition('?')[0]}",
+            "dropped a message on %s (%s), which came this way: %s",
+            channel,
+            reason.decode(),
+            trail.describe(way),
+        )
 
     def _change_membership(self, changes: Sequence[tuple[str, str, str]]) -> None:
         for _, group, channel in changes:
@@ -275,7 +335,7 @@ class RedisChannelLayer(ChannelLayer):
     def _membership_args(self, changes: Sequence[tuple[str, str, str]]) -> list[Any]:
         args = [self._now(), self._ms(self.limits.group_expiry), self.limits.process_capacity]
         for operation, group, channel in changes:
-            args += (operation, group, channel, self.capacity_of(channel))
+            args += (operation, group, channel, self._terms_of(channel))
         return args
 
     def _pop(self, channels: Sequence[str]) -> tuple[str, Content] | None:
@@ -293,20 +353,16 @@ def _only_host(hosts: Sequence[str]) -> str:
             f'hosts is a list with the URL of a Redis, such as ["redis://127.0.0.1:6379"], not {hosts!r}'
         )
     if len(hosts) > 1:
-        raise InvalidChannelLayerError(f"hosts names {len(hosts)} servers; a layer lives in one")
-    if not hosts[0].startswith(("redis://", "rediss://", "unix://")):
         raise InvalidChannelLayerError(
-            f"hosts: {connections.without_password(hosts[0])} is no URL of a Redis: use redis://, rediss:// or unix://"
+            f"hosts names {len(hosts)} servers, and a RedisChannelLayer lives on one: name the BACKEND "
+            f"chancelery.layers.redis, without a class"
+        )
+    if not hosts[0].startswith(("redis://", "rediss://", "unix://", "sentinel://")):
+        raise InvalidChannelLayerError(
+            f"hosts: {connections.without_password(hosts[0])} is no URL of a Redis: use redis://, rediss://, unix:// "
+            f"or sentinel://"
         )
     return hosts[0]
-
-
-def _reaped(data: bytes) -> Reaped:
-    try:
-        envelope = codec.unpack(data)
-    except CorruptMessage:
-        return Reaped(keys.address_of(data)[0], ())
-    return Reaped(envelope.channel, envelope.trail)
 
 
 def _collected(answer: Any) -> Collected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from argparse import ArgumentParser
@@ -34,7 +35,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--exclude-channels", action="append", metavar="GLOB", help="leave matching channels alone (repeatable)"
         )
-        parser.add_argument("--threads", type=int, default=4, help="messages that are handled at a time (default: 4)")
+        parser.add_argument("--threads", type=int, default=4, help="plain consumers that run at a time (default: 4)")
+        parser.add_argument(
+            "--coroutines", type=int, default=1000, help="async consumers that run at a time (default: 1000)"
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run a worker until it is told to stop. Raises: CommandError, which says what to do."""
@@ -47,8 +51,16 @@ class Command(BaseCommand):
         finally:
             worker.channel_layer.layer.close()
         if not all_ended:
-            raise CommandError("stopped before everything was ended; see the log")
+            self._exit_at_once()
         self.stdout.write("Stopped: everything that was begun is done.")
+
+    def _exit_at_once(self) -> None:
+        """Python would wait for the threads of a pool that a consumer still occupies, however long that takes."""
+        self.stderr.write(self.style.ERROR("CommandError: stopped before everything was ended; see the log"))
+        logging.shutdown()
+        self.stdout.flush()
+        self.stderr.flush()
+        os._exit(1)
 
     def _announce(self, worker: Worker, threads: int) -> None:
         line = f"Worker ready: {threads} threads on {', '.join(worker.channels)}"
@@ -62,14 +74,16 @@ class Command(BaseCommand):
 
 
 def _worker(options: dict[str, Any]) -> Worker:
-    if options["threads"] < 1:
-        raise CommandError(f"--threads is at least 1, not {options['threads']}")
+    for option in ("threads", "coroutines"):
+        if options[option] < 1:
+            raise CommandError(f"--{option} is at least 1, not {options[option]}")
     try:
         channel_layer = channel_layers[options["layer"]]
         _refuse_memory(channel_layer)
         return Worker(
             channel_layer,
             threads=options["threads"],
+            coroutines=options["coroutines"],
             only_channels=options["only_channels"],
             exclude_channels=options["exclude_channels"],
         )

@@ -94,10 +94,11 @@ local function tell(job, event)
     local content = content_for(job, reply, event)
     if content then
       local body = content .. trail_to(job, reply[2], event.sender, event.process)
-      local room = ENDS[event.kind] and 2 or 1
+      local more = ENDS[event.kind] and 1 or 0
       if reply[1] == 'group' then
-        send_to_group(reply[2], body, job.message_ms, job.process_capacity * room)
-      elseif not send_to_channel(reply[2], '', body, job.message_ms, reply[3] * room, 0) then
+        send_to_group(reply[2], body, job.message_ms, job.process_capacity * (1 + more))
+      elseif not send_to_channel(reply[2], '', body, job.message_ms, reply[3] + reply[3] % ATTEMPTS_UNIT * more, 0) then
+        count('dropped:no_room')
         refused = refused + 1
       end
     end

@@ -93,6 +93,8 @@ def test_a_closed_socket_takes_nothing():
         ({"close": 5000}, "not 5000"),
         ({"close": "1000"}, "not '1000'"),
         ({"subprotocol": 1}, "subprotocol is a str"),
+        ({"text": "a", "key": 5}, "key is a str, not int"),
+        ({"key": "price"}, "key 'price' without text or bytes"),
     ],
 )
 def test_a_reply_that_means_nothing_is_refused_with_what_is_wrong(content, complaint):
@@ -189,6 +191,14 @@ def test_a_disconnect_message_has_the_code():
 )
 def test_actions_are_asgi_events(action, event, size):
     assert (action.event, action.size) == (event, size)
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [({"text": "a"}, ""), ({"text": "a", "key": "price"}, "price"), ({"bytes": b"", "key": None}, "")],
+)
+def test_a_frame_may_have_a_key(content, key):
+    assert read_reply(content).frame.key == key
 
 
 def test_a_frame_builds_its_event_once():

@@ -23,6 +23,7 @@ from chancelery.layers.redis import RedisChannelLayer
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 20
+LARGE_PIECES = 24
 CHANNELS = ["websocket.connect", "websocket.receive", "websocket.disconnect", "http.request", "http.disconnect"]
 
 
@@ -78,6 +79,13 @@ class Server:
     def connect(self, path="/echo/", **options):
         options.setdefault("open_timeout", PATIENCE)
         return connect(f"ws://127.0.0.1:{self.port}{path}", max_size=None, **options)
+
+    def connect_idly(self, path, **options):
+        """A client that stops reading when it was told more than it was asked for."""
+        sock = socket_module.socket()
+        sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_RCVBUF, 65536)
+        sock.connect(("127.0.0.1", self.port))
+        return self.connect(path, sock=sock, max_queue=1, ping_interval=None, compression=None, **options)
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
@@ -185,9 +193,14 @@ class Clerk:
                 self.layer.send_group("room", {"text": "before you were let in"})
         if path in {"/denied/", "/room/denied/"}:
             return {"accept": False}
+        if path == "/protocol/":
+            return {"accept": True, "subprotocol": content["subprotocols"][-1]}
         return {"accept": True}
 
     def websocket_receive(self, content):
+        if content["path"] == "/room/literal/":
+            self.layer.send_group("room", json.loads(content["text"]))
+            return None
         if content["path"].startswith("/room/"):
             self.layer.send_group("room", {"text": content["text"]})
             return None
@@ -201,6 +214,11 @@ class Clerk:
         return None
 
     def http_request(self, content):
+        if content["path"] == "/large/":
+            for number in range(LARGE_PIECES):
+                piece = {"status": 200} if number == 0 else {}
+                self.layer.send(content["reply_channel"], {**piece, "content": b"x" * 500_000, "more_content": True})
+            return {"content": b"end"}
         return {"status": 200, "headers": [[b"content-type", b"text/plain"]], "content": b"got " + content["body"]}
 
     def http_disconnect(self, content):

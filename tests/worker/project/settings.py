@@ -14,8 +14,9 @@ CHANNEL_LAYERS = {
             "hosts": [os.environ["WORKER_REDIS_URL"]],
             "prefix": os.environ["WORKER_PREFIX"],
             "lease_seconds": 1,
+            "at_least_once": {"again": 2},
         },
     },
     "memory": {"BACKEND": "chancelery.layers.memory", "ROUTING": ROUTING},
 }
-CHANCELERY = {"DRAIN_SECONDS": 30}
+CHANCELERY = {"DRAIN_SECONDS": float(os.environ.get("WORKER_DRAIN_SECONDS", "30"))}

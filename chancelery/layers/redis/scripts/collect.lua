@@ -7,25 +7,29 @@
 
 begin(KEYS[1], ARGV[1])
 local process, position = ARGV[2], tonumber(ARGV[3])
-local box, position_key = prefix .. 'box:' .. process, prefix .. 'position:' .. process
-local known = redis.call('GET', position_key)
-local base = tonumber(known or 0)
+local box = prefix .. 'box:' .. process
+local base, read = position_of(process)
+local known = base ~= nil
+base, read = base or 0, read or 0
 local lost = 0
 
-if position > 0 and known and position < base then
-  position = base -- what lay between has expired and made room
-elseif position < base or position > base + redis.call('LLEN', box) or (position > 0 and not known) then
-  lost = 1
-elseif position > base then
+if position > read or (position > 0 and not known) then
+  lost = 1 -- more was read than the server knows of: it has come back with an older state, or with none
+  position = math.max(read, base)
+elseif position < base then
+  lost = position == 0 and 1 or 0 -- a reader that has just begun; or what lay between has expired and made room
+  position = base
+end
+if position > base then
   redis.call('LTRIM', box, position - base, -1)
   base = position
 end
-redis.call('SET', position_key, base, 'PX', BACKSTOP_MS)
 redis.call('PEXPIRE', prefix .. 'control:' .. process, BACKSTOP_MS)
 
--- Whoever reads is alive; whoever is no longer listed has been ended, or has no connections.
-if redis.call('ZADD', prefix .. 'processes', 'XX', 'CH', now + ARGV[5], process) == 0
-    and redis.call('DEL', prefix .. 'reaped:' .. process) == 1 then
+-- Whoever reads is alive. It may be listed though it was ended: a connection that came since has left a will.
+redis.call('ZADD', prefix .. 'processes', 'XX', now + ARGV[5], process)
+if was_ended(process) then
+  note_end(process, true)
   lost = 2
 end
 
@@ -33,7 +37,7 @@ local raw = redis.call('LRANGE', box, 0, tonumber(ARGV[4]) - 1)
 local entries = {}
 for _, entry in ipairs(raw) do
   if string.byte(entry, 1) == 0x96 and deadline_of(entry) <= now then
-    count('dropped:expired')
+    account(entry, 'expired')
   else
     entries[#entries + 1] = entry
   end
@@ -41,5 +45,6 @@ end
 if #raw > 0 then
   redis.call('PEXPIRE', box, BACKSTOP_MS)
 end
+keep_position(process, base, base + #raw)
 commit()
 return {now, base + #raw, entries, lost}

@@ -4,10 +4,13 @@
 --   ready:<channel>            list    envelopes that wait to be fetched
 --   lanes                      hash    the lanes that have a message out (waiting, or in a lease)
 --   lane:<lane>                list    envelopes that wait behind the one that is out
---   lease:<lease>              hash    id -> envelope, of what was fetched and not finished
+--   lease:<lease>              hash    id -> envelope, of what was fetched and not finished; "begun" -> the last id that
+--                                      counts as begun, and with it all before it; "recovered" -> what was to be handed
+--                                      out with lower ids has been given up by the worker
 --   leases                     zset    lease -> when it runs out
+--   ended:<lease>              string  there once a reaper has ended it
 --   box:<process>              list    mail: envelopes and control messages
---   position:<process>         string  how many entries of the box were dropped, ever
+--   position:<process>         string  how many entries of the box were dropped, ever; ":"; how many were read, ever
 --   control:<process>          string  the number of the last control message
 --   group:<group>              zset    member -> when its membership expires (the truth)
 --   group-processes:<group>    hash    process -> number of its members
@@ -15,30 +18,43 @@
 --   process-capacities         hash    process -> how much mail it may have, where that is not the usual
 --   process-groups:<process>   set     groups in which the process has members
 --   processes                  zset    process that left a will -> when it counts as dead, unless it reads its mail
---   wills:<process>            hash    lane -> channel and body of what is sent when the process dies
---   reaped:<process>           string  there from its end on until it, back from the dead, has learned of it
+--   wills:<process>            hash    lane -> attempts (a byte), channel and body of what is sent when the process dies
+--   reaped:<process>           string  there for a day from its end on; empty until it, back from the dead, has learned
 --   bell:<channel or process>  list    tokens on which readers block; never messages
---   channels                   set     ordinary channels that were ever used
---   counters                   hash    what was sent, refused and dropped
+--   singles                    zset    single-reader channel (with a "?") -> when to look there for what has expired
+--   counters                   hash    sent:<channel> and full:<channel> of ordinary channels, messages_count and
+--                                      channel_full_count of all others, dropped:<reason>
+--   drops                      list    reason, a zero byte and the envelope, of a few messages that were dropped: for the
+--                                      log of whoever asks next
+--   dead                       stream  dead letters: reason, at (milliseconds), envelope
 --
--- An envelope is msgpack [version, deadline, channel, lane, content, trail] with a head of fixed form, see
--- chancelery/layers/codec.py: byte 2 is the version, bytes 4 to 11 the deadline, byte 13 the channel's length.
+-- An envelope is msgpack [version, term, channel, lane, content, trail] with a head of fixed form, see
+-- chancelery/layers/codec.py: byte 2 is the version; byte 4 how often the message may be begun (0: at most once); byte 5
+-- how often it was begun and lost; bytes 6 to 11 the deadline; byte 13 the channel's length.
 --
 -- A call of Redis costs more here than anything else (about 2 µs), so what one script puts on queues and mail lists is
 -- gathered and written by commit(), which every script ends with; what it counts, too.
 
 local VERSION = 1
 local BACKSTOP_MS = 86400000
-local BELL_MS = 30000
+local SINGLE_BELL_MS = 30000
 local PUSH_AT_ONCE = 4000
 local MOST_TOKENS = 16
-local prefix, lanes_key, now
-local counts, heads, queues, boxes
+local MOST_RECORDS = 64
+local LONGEST_RECORD = 65536
+local USUAL_DEAD_LETTERS = 1000
+local ATTEMPTS_UNIT = 4294967296
+-- Above 64 bytes, so that Redis makes the hash of lanes a table at once: as a listpack, which it would be up to 512 lanes,
+-- it is searched from end to end, at up to 40 µs a message.
+local OUT = ('-'):rep(65)
+local prefix, lanes_key, now, most_dead
+local counts, heads, queues, boxes, records
 
 -- What every script begins with. These variables outlive a call: what one that failed left behind is dropped here.
-local function begin(layer_prefix, clock)
-  counts, heads, queues, boxes = {}, {}, {}, {}
+local function begin(layer_prefix, clock, dead_letters)
+  counts, heads, queues, boxes, records = {}, {}, {}, {}, {}
   prefix = layer_prefix
+  most_dead = tonumber(dead_letters or USUAL_DEAD_LETTERS)
   lanes_key = prefix .. 'lanes'
   if clock == '' then
     local time = redis.call('TIME')
@@ -72,21 +88,31 @@ local function has_length_below(list, capacity)
 end
 
 -- Everything of an envelope before the channel's name.
-local function head_of(ttl)
-  local head = heads[ttl]
+local function head_of(ttl, attempts)
+  local head = heads[attempts]
   if not head then
-    head = string.char(0x96, VERSION, 0xcf) .. struct.pack('>I8', now + ttl)
-    heads[ttl] = head
+    head = string.char(0x96, VERSION, 0xcf, attempts, 0) .. struct.pack('>I6', now + ttl)
+    heads[attempts] = head
   end
   return head
 end
 
 local function seal(channel, body, ttl)
-  return head_of(ttl) .. str8(channel) .. '\217\0' .. body
+  return head_of(ttl, 0) .. str8(channel) .. '\217\0' .. body
 end
 
 local function deadline_of(envelope)
-  return (struct.unpack('>I8', envelope, 4))
+  return (struct.unpack('>I6', envelope, 6))
+end
+
+local function attempts_of(envelope)
+  return string.byte(envelope, 4)
+end
+
+-- The same message with another term: how often it was lost, and its deadline (the one it has, unless one is given).
+local function with_term(envelope, lost, deadline)
+  local ending = deadline and struct.pack('>I6', deadline) or string.sub(envelope, 6, 11)
+  return string.sub(envelope, 1, 4) .. string.char(lost) .. ending .. string.sub(envelope, 12)
 end
 
 local function address_of(envelope)
@@ -109,7 +135,9 @@ local function ring(name, tokens)
       push[index] = ''
     end
     redis.call('RPUSH', bell, unpack(push))
-    redis.call('PEXPIRE', bell, BELL_MS)
+    if missing == tokens then
+      redis.call('PEXPIRE', bell, string.find(name, '?', 1, true) and SINGLE_BELL_MS or BACKSTOP_MS)
+    end
   end
 end
 
@@ -118,11 +146,34 @@ local function make_ready(channel, envelope)
   queue[#queue + 1] = envelope
 end
 
+-- Counts a message that nobody will get, and remembers the first of each kind for the log.
+local function account(envelope, reason)
+  count('dropped:' .. reason)
+  local kind = reason .. '\0' .. address_of(envelope)
+  records[kind] = records[kind] or (reason .. '\0' .. (#envelope <= LONGEST_RECORD and envelope
+    or string.sub(envelope, 1, 15 + string.byte(envelope, 13) + string.byte(envelope, 15 + string.byte(envelope, 13)))))
+end
+
+local function bury_letter(envelope, reason)
+  redis.call('XADD', prefix .. 'dead', '*', 'reason', reason, 'at', now, 'envelope', envelope)
+  if redis.call('XLEN', prefix .. 'dead') > most_dead then
+    count('dropped:dead_letters_full', redis.call('XTRIM', prefix .. 'dead', 'MAXLEN', '=', most_dead))
+  end
+end
+
+-- Ends the life of a message, whose lane is not concerned.
+local function discard(envelope, reason)
+  account(envelope, reason)
+  if attempts_of(envelope) > 0 then
+    bury_letter(envelope, reason)
+  end
+end
+
 local function release_lane(lane)
   local key = prefix .. 'lane:' .. lane
   local following = redis.call('LPOP', key)
   while following and deadline_of(following) <= now do
-    count('dropped:expired')
+    discard(following, 'expired')
     following = redis.call('LPOP', key)
   end
   if following then
@@ -132,8 +183,26 @@ local function release_lane(lane)
   end
 end
 
+-- Releases many lanes; most have nothing waiting.
+local function release_lanes(lanes)
+  if #lanes == 0 then
+    return
+  end
+  local lists = {}
+  for index, lane in ipairs(lanes) do
+    lists[index] = prefix .. 'lane:' .. lane
+  end
+  if redis.call('EXISTS', unpack(lists)) == 0 then
+    redis.call('HDEL', lanes_key, unpack(lanes))
+    return
+  end
+  for _, lane in ipairs(lanes) do
+    release_lane(lane)
+  end
+end
+
 local function drop(envelope, reason)
-  count('dropped:' .. reason)
+  discard(envelope, reason)
   local _, lane = address_of(envelope)
   if lane ~= '' then
     release_lane(lane)
@@ -152,9 +221,8 @@ end
 local function write_queue(queue)
   local length = write_out(queue)
   if string.find(queue.name, '?', 1, true) then
-    redis.call('PEXPIRE', queue.key, math.max(deadline_of(queue[#queue]) - now, 0) + BELL_MS)
-  elseif length == #queue then
-    redis.call('SADD', prefix .. 'channels', queue.name)
+    redis.call('PEXPIRE', queue.key, BACKSTOP_MS)
+    redis.call('ZADD', prefix .. 'singles', 'NX', deadline_of(queue[1]), queue.name)
   end
   ring(queue.name, math.min(length, MOST_TOKENS))
 end
@@ -167,18 +235,24 @@ local function commit()
     if #queue > 0 then
       write_queue(queue)
     end
-    if not string.find(name, '?', 1, true) and queue.sent + queue.full > 0 then
-      count('sent:' .. name, queue.sent)
-      count('full:' .. name, queue.full)
-    end
+    local is_single = string.find(name, '?', 1, true)
+    count(is_single and 'messages_count' or 'sent:' .. name, queue.sent)
+    count(is_single and 'channel_full_count' or 'full:' .. name, queue.full)
   end
   for process, box in pairs(writing_boxes) do
     if #box > 0 then
-      write_out(box)
-      redis.call('PEXPIRE', box.key, BACKSTOP_MS)
+      if write_out(box) == #box then -- a new list; its reader keeps it from then on
+        redis.call('PEXPIRE', box.key, BACKSTOP_MS)
+      end
       ring(process, 1)
     end
   end
+  for _, record in pairs(records) do
+    if redis.call('LLEN', prefix .. 'drops') < MOST_RECORDS then
+      redis.call('RPUSH', prefix .. 'drops', record)
+    end
+  end
+  records = {}
   for field, number in pairs(counts) do
     if number > 0 then
       redis.call('HINCRBY', prefix .. 'counters', field, number)
@@ -205,9 +279,9 @@ local function has_room(queue, capacity)
   return true
 end
 
-local function send_to_queue(queue, lane, body, ttl, capacity, lane_capacity)
-  local envelope = head_of(ttl) .. queue.str8 .. str8(lane) .. body
-  if lane ~= '' and redis.call('HSETNX', lanes_key, lane, '') == 0 then
+local function send_to_queue(queue, lane, body, ttl, capacity, attempts, lane_capacity)
+  local envelope = head_of(ttl, attempts) .. queue.str8 .. str8(lane) .. body
+  if lane ~= '' and redis.call('HSETNX', lanes_key, lane, OUT) == 0 then
     local key = prefix .. 'lane:' .. lane
     if redis.call('RPUSH', key, envelope) > lane_capacity then
       redis.call('RPOP', key)
@@ -225,17 +299,46 @@ local function send_to_queue(queue, lane, body, ttl, capacity, lane_capacity)
   return true
 end
 
+-- Returns how many entries of a process's mail were dropped and how many were read, ever; nil when it has none.
+local function position_of(process)
+  local known = redis.call('GET', prefix .. 'position:' .. process)
+  if known then
+    local dropped, read = string.match(known, '(%d+):(%d+)')
+    return tonumber(dropped), tonumber(read)
+  end
+end
+
+local function keep_position(process, dropped, read)
+  redis.call('SET', prefix .. 'position:' .. process, string.format('%.0f:%.0f', dropped, read), 'PX', BACKSTOP_MS)
+end
+
 -- What was not read in time takes no room; the reader's position counts from the list's new beginning.
 local function drop_expired_mail(box)
+  local dropped, read = position_of(box.name)
+  local before = dropped or 0
+  dropped = before
   local head = redis.call('LINDEX', box.key, 0)
   while head and string.byte(head, 1) == 0x96 and deadline_of(head) <= now do
     redis.call('LPOP', box.key)
-    redis.call('INCR', prefix .. 'position:' .. box.name)
-    redis.call('PEXPIRE', prefix .. 'position:' .. box.name, BACKSTOP_MS)
     box.length = box.length - 1
-    count('dropped:expired')
+    dropped = dropped + 1
+    if dropped > (read or 0) then
+      account(head, 'expired')
+    end
     head = redis.call('LINDEX', box.key, 0)
   end
+  if dropped > before then
+    keep_position(box.name, dropped, read or 0)
+  end
+end
+
+-- Whether a process has been ended, and has not learned of it.
+local function was_ended(process)
+  return redis.call('GET', prefix .. 'reaped:' .. process) == ''
+end
+
+local function note_end(process, learned)
+  redis.call('SET', prefix .. 'reaped:' .. process, learned and 'learned' or '', 'PX', BACKSTOP_MS)
 end
 
 local function send_to_process(process, envelope, capacity)
@@ -246,23 +349,47 @@ local function send_to_process(process, envelope, capacity)
       return false
     end
   end
+  if box.length + #box == 0 and was_ended(process) then
+    if string.byte(envelope, 1) == 0x96 then
+      account(envelope, 'process_died')
+    end
+    return true
+  end
   box[#box + 1] = envelope
   return true
 end
 
--- Sends to a channel of any kind. Returns false when it is full; nothing was stored then.
-local function send_to_channel(channel, lane, body, ttl, capacity, lane_capacity)
+-- Puts a message onto a channel of any kind. Returns false when that is full; nothing was stored then.
+-- terms: the channel's capacity, plus how often its messages may be begun times ATTEMPTS_UNIT.
+local function store(channel, lane, body, ttl, terms, lane_capacity)
   local process = process_of(channel)
-  local taken
+  local attempts, taken = 0, nil
+  if terms >= ATTEMPTS_UNIT then
+    attempts = math.floor(terms / ATTEMPTS_UNIT)
+    terms = terms - attempts * ATTEMPTS_UNIT
+  end
   if process then
-    taken = send_to_process(process, seal(channel, body, ttl), capacity)
+    taken = send_to_process(process, seal(channel, body, ttl), terms)
   else
     local queue = list_of(queues, 'ready:', channel)
-    taken = send_to_queue(queue, lane, body, ttl, capacity, lane_capacity)
+    taken = send_to_queue(queue, lane, body, ttl, terms, attempts, lane_capacity)
     queue.sent = queue.sent + (taken and 1 or 0)
-    queue.full = queue.full + (taken and 0 or 1)
   end
-  count(taken and 'messages_count' or 'channel_full_count')
+  if taken and process then
+    count('messages_count')
+  end
+  return taken
+end
+
+-- As store, for a sender who is told when there is no room; that is counted.
+local function send_to_channel(channel, lane, body, ttl, terms, lane_capacity)
+  local taken = store(channel, lane, body, ttl, terms, lane_capacity)
+  if not taken and process_of(channel) then
+    count('channel_full_count')
+  elseif not taken then
+    local queue = list_of(queues, 'ready:', channel)
+    queue.full = queue.full + 1
+  end
   return taken
 end
 
@@ -296,50 +423,62 @@ end
 -- Sends to every member: once per process that has some, and once per other channel.
 local function send_to_group(group, body, ttl, process_capacity)
   drop_expired_members(group)
-  count('messages_count')
   local envelope = seal(group, body, ttl)
   local processes = redis.call('HKEYS', prefix .. 'group-processes:' .. group)
   local special = #processes > 0 and redis.call('EXISTS', prefix .. 'process-capacities') == 1
   for _, process in ipairs(processes) do
     local capacity = special and redis.call('HGET', prefix .. 'process-capacities', process)
-    if not send_to_process(process, envelope, tonumber(capacity or process_capacity)) then
-      count('dropped:group_full')
+    if send_to_process(process, envelope, tonumber(capacity or process_capacity)) then
+      count('messages_count')
+    else
+      account(envelope, 'group_full')
     end
   end
   local direct = redis.call('HGETALL', prefix .. 'group-direct:' .. group)
   for index = 1, #direct, 2 do
-    if not send_to_channel(direct[index], '', body, ttl, tonumber(direct[index + 1]), 0) then
-      count('dropped:group_full')
+    if not store(direct[index], '', body, ttl, tonumber(direct[index + 1]), 0) then
+      account(envelope, 'group_full')
     end
   end
 end
 
--- Puts the lease's entries with these ids (or, with *keep*, all but these) back to the front of their channels, in order.
-local function give_back(lease, ids, keep)
+local function lease_of(lease)
   local key = prefix .. 'lease:' .. lease
-  local listed = {}
-  for _, id in ipairs(ids) do
-    listed[id] = true
-  end
-  local returning = {}
-  for _, id in ipairs(redis.call('HKEYS', key)) do
-    if (listed[id] or false) ~= keep then
-      returning[#returning + 1] = id
+  local flat = redis.call('HGETALL', key)
+  local ids, envelopes, begun = {}, {}, 0
+  for index = 1, #flat, 2 do
+    local id = tonumber(flat[index])
+    if flat[index] == 'begun' then
+      begun = tonumber(flat[index + 1])
+    elseif id then
+      ids[#ids + 1] = id
+      envelopes[id] = flat[index + 1]
     end
   end
-  table.sort(returning, function(a, b) return tonumber(a) > tonumber(b) end)
-  for _, id in ipairs(returning) do
-    local envelope = redis.call('HGET', key, id)
-    redis.call('HDEL', key, id)
-    local channel = address_of(envelope)
-    redis.call('LPUSH', prefix .. 'ready:' .. channel, envelope)
-    ring(channel, 1)
+  table.sort(ids)
+  return key, ids, envelopes, begun
+end
+
+-- Puts messages, which were taken once, back to the front of their channels, in order.
+local function give_back(envelopes)
+  local returned = {}
+  for index = #envelopes, 1, -1 do
+    local channel = address_of(envelopes[index])
+    redis.call('LPUSH', prefix .. 'ready:' .. channel, envelopes[index])
+    returned[channel] = math.min((returned[channel] or 0) + 1, MOST_TOKENS)
+  end
+  for channel, tokens in pairs(returned) do
+    if string.find(channel, '?', 1, true) then
+      redis.call('ZADD', prefix .. 'singles', 'NX', now, channel)
+    end
+    ring(channel, tokens)
   end
 end
 
-local function leave_will(lane, channel, body, lease_ms)
+local function leave_will(lane, channel, terms, body, lease_ms)
   local process = process_of(lane)
-  redis.call('HSET', prefix .. 'wills:' .. process, lane, str8(channel) .. body)
+  local will = string.char(math.floor(terms / ATTEMPTS_UNIT)) .. str8(channel) .. body
+  redis.call('HSET', prefix .. 'wills:' .. process, lane, will)
   redis.call('ZADD', prefix .. 'processes', 'NX', now + lease_ms, process)
 end
 
@@ -352,7 +491,12 @@ local function end_process(process)
       end
     end
   end
-  count('dropped:process_died', redis.call('LLEN', prefix .. 'box:' .. process))
+  local dropped, read = position_of(process)
+  for _, entry in ipairs(redis.call('LRANGE', prefix .. 'box:' .. process, math.max((read or 0) - (dropped or 0), 0), -1)) do
+    if string.byte(entry, 1) == 0x96 then
+      account(entry, 'process_died')
+    end
+  end
   for _, kind in ipairs({'box:', 'position:', 'control:', 'process-groups:', 'wills:', 'bell:'}) do
     redis.call('DEL', prefix .. kind .. process)
   end
@@ -360,14 +504,33 @@ local function end_process(process)
   redis.call('ZREM', prefix .. 'processes', process)
 end
 
--- Ends a lease: what it still holds is dropped, with a record. Returns those envelopes.
-local function end_lease(lease)
-  local key = prefix .. 'lease:' .. lease
-  local lost = redis.call('HVALS', key)
+-- Ends a lease. What was not begun under it (or is among *unstarted*, a set of ids) goes back; what was is dropped, or
+-- handed out again if it may be.
+-- Returns  for each message that was begun: its fate, its envelope
+local function end_lease(lease, unstarted)
+  local key, ids, envelopes, begun = lease_of(lease)
   redis.call('DEL', key)
   redis.call('ZREM', prefix .. 'leases', lease)
-  for _, envelope in ipairs(lost) do
-    drop(envelope, 'worker_died')
+  local returning, fates = {}, {}
+  for _, id in ipairs(ids) do
+    local envelope, fate = envelopes[id], 'dropped'
+    if id > begun or unstarted[id] then
+      returning[#returning + 1] = envelope
+    else
+      local attempts, lost = attempts_of(envelope), string.byte(envelope, 5) + 1
+      if attempts > 0 then
+        envelope = with_term(envelope, math.min(lost, 255))
+        fate = lost < attempts and 'repeated' or 'buried'
+      end
+      if fate == 'repeated' then
+        returning[#returning + 1] = envelope
+      else
+        drop(envelope, 'worker_died')
+      end
+      fates[#fates + 1] = fate
+      fates[#fates + 1] = envelope
+    end
   end
-  return lost
+  give_back(returning)
+  return fates
 end

@@ -2,22 +2,55 @@
 --
 -- KEYS[1]  the layer's prefix
 -- ARGV     clock ("" for the server's), lease ("" for none), milliseconds that a lease lasts,
---          milliseconds that a message lives, lane capacity, process capacity,
+--          milliseconds that a message lives, lane capacity, process capacity, most dead letters,
+--          id of the last delivery of earlier calls that counts as begun (0 for no change),
 --          number of finished deliveries, and for each
 --              its id in the lease ("" for sends that belong to none), its lane, number of sends, and for each
---                  kind, address, lane, capacity, body; the kinds are
+--                  kind, address, lane, terms (see send_to_channel), body; the kinds are
 --                      "c" to a channel, "g" to a group,
---                      "o" to a channel, and the lane's connection is open: two more, its will's channel and body,
---                      "x" to a channel, and the lane's connection is closed: its will is void
---          most messages to fetch, id of the first, number of channels, their names
--- Returns  clock, refused sends (their numbers from 1, counted over all deliveries), envelopes
+--                      "o" to a channel, and the lane's connection is open: three more, its will's channel, terms, body
+--                      "x" to a channel, and the lane's connection is closed: its will is void; nothing is sent when
+--                          the will was, for its process had been ended
+--                      "y" as "x", and nothing is sent when there is no will
+--          most messages to fetch, id of the first, how many of them count as begun, number of channels, their names
+-- Returns  clock, refused sends (their numbers from 1, counted over all deliveries), envelopes,
+--          1 if the lease was held, 0 if it had been ended: then nothing was done
 
-begin(KEYS[1], ARGV[1])
+begin(KEYS[1], ARGV[1], ARGV[7])
 local lease, lease_ms, ttl = ARGV[2], ARGV[3], tonumber(ARGV[4])
-local lane_capacity, process_capacity = tonumber(ARGV[5]), tonumber(ARGV[6])
+local lane_capacity, process_capacity, begun = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[8])
 local lease_key = prefix .. 'lease:' .. lease
-local at = 8
+local at = 10
 local refused, sent = {}, 0
+
+local function count_fenced()
+  for _ = 1, tonumber(ARGV[9]) do
+    local sends = tonumber(ARGV[at + 2])
+    count('dropped:fenced', sends)
+    at = at + 3
+    for _ = 1, sends do
+      at = at + (ARGV[at] == 'o' and 8 or 5)
+    end
+  end
+end
+
+-- A lease that is not listed is a new one, or one that a reaper has ended, or the server has lost it and all else.
+local is_new = lease ~= '' and redis.call('ZADD', prefix .. 'leases', now + lease_ms, lease) == 1
+local is_lost = is_new and (begun > 0 or tonumber(ARGV[9]) > 0) -- something of it was handed out before
+if is_lost or (is_new and redis.call('EXISTS', prefix .. 'ended:' .. lease) == 1) then
+  redis.call('ZREM', prefix .. 'leases', lease)
+  count_fenced()
+  commit()
+  return {now, {}, {}, 0}
+end
+
+-- Whether a connection's last message, or its will in its stead, has been sent. Without a will this is so if the message
+-- is sent again, or if its process was ever ended; else the server has lost the will.
+local function has_left(kind, lane)
+  local process = process_of(lane)
+  return redis.call('HEXISTS', prefix .. 'wills:' .. process, lane) == 0
+    and (kind == 'y' or redis.call('EXISTS', prefix .. 'reaped:' .. process) == 1)
+end
 
 -- Sends what begins at this argument. Returns false when there was no room.
 local function send(index)
@@ -26,38 +59,50 @@ local function send(index)
     send_to_group(address, body, ttl, process_capacity)
     return true
   end
+  local leaves = kind == 'x' or kind == 'y'
+  if leaves and has_left(kind, lane) then
+    return true
+  end
   if not send_to_channel(address, lane, body, ttl, tonumber(ARGV[index + 3]), lane_capacity) then
     return false
   end
   if kind == 'o' then
-    leave_will(lane, ARGV[index + 5], ARGV[index + 6], lease_ms)
-  elseif kind == 'x' then
+    leave_will(lane, ARGV[index + 5], ARGV[index + 6], ARGV[index + 7], lease_ms)
+  elseif leaves then
     redis.call('HDEL', prefix .. 'wills:' .. process_of(lane), lane)
   end
   return true
 end
 
-for _ = 1, tonumber(ARGV[7]) do
+local released = {}
+for _ = 1, tonumber(ARGV[9]) do
   local id, held_lane, sends = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
-  -- A lease that no longer holds the delivery was reaped, or this is a repetition: its sends are not stored again.
+  -- A lease that does not hold the delivery any more: this is a repetition, its sends are not stored again.
   local valid = id == '' or redis.call('HDEL', lease_key, id) == 1
   for _ = 1, sends do
     sent = sent + 1
     if valid and not send(at) then
       refused[#refused + 1] = sent
     end
-    at = at + (ARGV[at] == 'o' and 7 or 5)
+    at = at + (ARGV[at] == 'o' and 8 or 5)
   end
   if valid and held_lane ~= '' then
-    release_lane(held_lane)
+    released[#released + 1] = held_lane
   end
 end
+release_lanes(released)
 
 -- What was released or sent may be fetched at once.
 commit()
 local limit, first = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+local beginning = tonumber(ARGV[at + 2])
 local fetched, leased = {}, {}
+
+-- A call that comes late, after its worker has given it up and recovered, must not hand out anything: nobody reads it.
+if limit > 0 and first < tonumber(redis.call('HGET', lease_key, 'recovered') or 0) then
+  limit, begun = 0, 0
+end
 
 local function take(channel)
   local ready = prefix .. 'ready:' .. channel
@@ -88,18 +133,22 @@ local function take(channel)
   end
 end
 
-for index = at + 3, at + 2 + tonumber(ARGV[at + 2]) do
+for index = at + 4, at + 3 + tonumber(ARGV[at + 3]) do
   if #fetched >= limit then
     break
   end
   take(ARGV[index])
 end
 
+if #fetched > 0 and beginning > 0 then
+  begun = first + math.min(beginning, #fetched) - 1
+end
+if begun > 0 then
+  leased[#leased + 1] = 'begun'
+  leased[#leased + 1] = begun
+end
 if #leased > 0 then
   redis.call('HSET', lease_key, unpack(leased))
 end
-if lease ~= '' then
-  redis.call('ZADD', prefix .. 'leases', now + lease_ms, lease)
-end
 commit()
-return {now, refused, fetched}
+return {now, refused, fetched, 1}

@@ -10,6 +10,9 @@ local ttl, usual_capacity = tonumber(ARGV[2]), ARGV[3]
 local function add(group, channel, capacity)
   drop_expired_members(group)
   local process = process_of(channel)
+  if process and was_ended(process) then
+    return -- its connections are gone, and nobody would end the membership
+  end
   if redis.call('ZADD', prefix .. 'group:' .. group, now + ttl, channel) == 1 then
     if process and redis.call('HINCRBY', prefix .. 'group-processes:' .. group, process, 1) == 1 then
       redis.call('SADD', prefix .. 'process-groups:' .. process, group)
