@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import signal
 import sys
 import time
@@ -13,9 +11,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import peers, table
+from tests.benchmarks import flames, peers, table
+from tests.benchmarks.conditions import Conditions, parser
 from tests.benchmarks.lineup import LOADS, SERVERS, SYSTEMS, System
 from tests.benchmarks.processes import FailedError, Running, running
+from tests.benchmarks.report import show
+
+MODULE = "tests.benchmarks"
 
 
 def names(allowed: tuple[str, ...]) -> Any:
@@ -33,23 +35,22 @@ def names(allowed: tuple[str, ...]) -> Any:
 
 def options() -> argparse.Namespace:
     every = tuple(system.name for system in SYSTEMS)
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each system is run (5)")
-    parser.add_argument("--seconds", type=float, default=4, help="how long each measurement takes (4)")
-    parser.add_argument("--only", type=names(LOADS), default=list(LOADS), help=f"of {','.join(LOADS)}")
-    parser.add_argument("--systems", type=names(every), default=list(every), help=f"of {','.join(every)}")
-    parser.add_argument("--server", choices=tuple(SERVERS), default="daphne", help="the protocol server (daphne)")
-    parser.add_argument("--json", metavar="FILE", help="write every round and the medians there")
-    return parser.parse_args()
+    made = parser(MODULE, __doc__)
+    made.add_argument("--seconds", type=float, default=4, help="how long each measurement takes (4)")
+    made.add_argument("--only", type=names(LOADS), default=list(LOADS), help=f"of {','.join(LOADS)}")
+    made.add_argument("--systems", type=names(every), default=list(every), help=f"of {','.join(every)}")
+    made.add_argument("--server", choices=tuple(SERVERS), default="daphne", help="the protocol server (daphne)")
+    made.add_argument("--json", metavar="FILE", help="write every round and the medians there")
+    made.add_argument("--flame", metavar="DIR", type=Path, help="record flame graphs of server and worker there")
+    return made.parse_args()
 
 
 class Benchmark:
     """All rounds of one command."""
 
-    def __init__(self, chosen: argparse.Namespace) -> None:
-        self._chosen = chosen
+    def __init__(self, chosen: argparse.Namespace, conditions: Conditions) -> None:
+        self._chosen, self._conditions = chosen, conditions
         self._peers_python = peers.python()
-        self._load_before = os.getloadavg()[0]
         self._systems = [system for system in SYSTEMS if system.name in chosen.systems]
         self._rounds: table.Rounds = defaultdict(lambda: defaultdict(list))
         self._failures: dict[str, list[str]] = defaultdict(list)
@@ -58,9 +59,9 @@ class Benchmark:
         for turn in range(1, self._chosen.rounds + 1):
             for system in self._systems:
                 print(f"round {turn} of {self._chosen.rounds}: {system.name}", file=sys.stderr, flush=True)
-                self._run_system(system)
+                self._run_system(system, last=turn == self._chosen.rounds)
 
-    def _run_system(self, system: System) -> None:
+    def _run_system(self, system: System, *, last: bool) -> None:
         loads = [load for load in self._chosen.only if load in system.loads]
         if not loads:
             return
@@ -68,6 +69,8 @@ class Benchmark:
             with running(system, self._chosen.server, self._peers_python) as site:
                 for load in loads:
                     self._run_load(site, load)
+                if last and self._chosen.flame and "echo" in loads:
+                    print(*flames.record(site, self._chosen.flame, self._chosen.seconds), sep="\n", file=sys.stderr)
         except FailedError as failure:
             self._failures[system.name].append(str(failure))
 
@@ -81,19 +84,18 @@ class Benchmark:
     def report(self) -> bool:
         """Print the table; return whether everything went well."""
         summary = table.summarise(self._rounds)
-        conditions = {
-            "rounds": self._chosen.rounds,
-            "seconds": self._chosen.seconds,
-            "server": self._chosen.server,
-            "cores": len(os.sched_getaffinity(0)),
-            "python": platform.python_version(),
-            "project": peers.versions(sys.executable),
-            "peers": peers.versions(self._peers_python),
-            "load before": f"{self._load_before:.2f} (what else ran on this machine; above 0.3 the numbers suffer)",
-        }
-        print("Chancelery beside its peers: medians of the rounds; CPU of each process in µs per message.")
-        print("\n".join(f"  {key}: {value}" for key, value in conditions.items()), end="\n\n")
-        print("\n".join(table.lines(summary, self._failures)))
+        conditions = self._conditions.lines(
+            peers=peers.versions(self._peers_python),
+            server=self._chosen.server,
+            rounds=self._chosen.rounds,
+            seconds=self._chosen.seconds,
+        )
+        if self._chosen.markdown:
+            show(conditions, table.tables(summary), table.notes(summary, self._failures), markdown=True)
+        else:
+            print("Chancelery beside its peers: medians of the rounds; CPU of each process in µs per message.")
+            show(conditions, (), markdown=False)
+            print("", *table.lines(summary, self._failures), sep="\n")
         if self._chosen.json:
             everything = {
                 "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -108,7 +110,8 @@ class Benchmark:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    benchmark = Benchmark(options())
+    conditions = Conditions(MODULE)
+    benchmark = Benchmark(options(), conditions)
     try:
         benchmark.run()
     except KeyboardInterrupt:

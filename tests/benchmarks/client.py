@@ -112,12 +112,15 @@ def ignore(_text: bytes) -> None:
     """Take a frame that nobody waits for."""
 
 
-async def open_socket(port: int, path: str, patience_seconds: float = 15) -> Socket:
-    """Return an accepted websocket to 127.0.0.1. Raises: RefusedError, TimeoutError, OSError."""
+async def open_socket(port: int, path: str, patience_seconds: float = 15, source: str | None = None) -> Socket:
+    """Return an accepted websocket to 127.0.0.1, from *source* if set. Raises: RefusedError, TimeoutError, OSError."""
     loop = asyncio.get_running_loop()
     address = f"127.0.0.1:{port}"
     async with asyncio.timeout(patience_seconds):
-        _, socket = await loop.create_connection(lambda: Socket(address, path, ignore), "127.0.0.1", port)
+        local = (source, 0) if source else None
+        _, socket = await loop.create_connection(
+            lambda: Socket(address, path, ignore), "127.0.0.1", port, local_addr=local
+        )
         try:
             await socket.opened
         except BaseException:

@@ -17,7 +17,8 @@ from celery import chord
 from celery_app import answer, merge, part
 
 from tests.benchmarks import cpu
-from tests.benchmarks.loads import CHORD_SOCKETS, TASK_SOCKETS, WARM_UP_SECONDS, Result, Spec, percentile_ms
+from tests.benchmarks.loads import CHORD_SOCKETS, TASK_SOCKETS
+from tests.benchmarks.window import WARM_UP_SECONDS, Result, Spec, percentile_ms
 
 PARTS = 10
 LATEST_SECONDS = 20

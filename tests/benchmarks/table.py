@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from statistics import median
 from typing import Any
+
+from tests.benchmarks.report import Cell, Table, middle
 
 MEASURES = {
     "echo": "echo, 50 sockets, one frame in flight each: round trips",
@@ -45,11 +46,6 @@ def medians(rounds: list[Result]) -> Result:
     return summary
 
 
-def middle(numbers: list[float | None]) -> float | None:
-    known = [number for number in numbers if number is not None]
-    return median(known) if known else None
-
-
 def summarise(rounds: Rounds) -> dict[str, dict[str, Result]]:
     return {
         measure: {system: medians(results) for system, results in rounds[measure].items()}
@@ -62,19 +58,57 @@ def lines(summary: dict[str, dict[str, Result]], failures: dict[str, list[str]])
     """Return the table, a block per measure, and below it what went wrong."""
     table = [HEAD]
     for measure, systems in summary.items():
-        ours = None if measure == "group-pace" else systems.get(OURS)  # the clock, not the system, sets that rate
+        ours = _ours(measure, systems)
         table += ["", MEASURES[measure]]
         table += [row(name, result, ours) for name, result in systems.items()]
-    notes = [
-        f"  {measure}, {name}: {note}"
+    said = notes(summary, {})
+    table += ["", "notes", *(f"  {note}" for note in said)] if said else []
+    for name, reasons in failures.items():
+        table += ["", f"{name} FAILED in {len(reasons)} of its loads; the first:", reasons[0]]
+    return table
+
+
+def notes(summary: dict[str, dict[str, Result]], failures: dict[str, list[str]]) -> list[str]:
+    """Return what went wrong, a line each."""
+    found = [
+        f"{measure}, {name}: {note}"
         for measure, systems in summary.items()
         for name, result in systems.items()
         for note in result["notes"]
     ]
-    table += ["", "notes", *notes] if notes else []
-    for name, reasons in failures.items():
-        table += ["", f"{name} FAILED in {len(reasons)} of its loads; the first:", reasons[0]]
-    return table
+    return found + [f"{name} FAILED: {reasons[0].splitlines()[0]}" for name, reasons in failures.items()]
+
+
+def _ours(measure: str, systems: dict[str, Result]) -> Result | None:
+    return None if measure == "group-pace" else systems.get(OURS)  # the clock, not the system, sets that rate
+
+
+def tables(summary: dict[str, dict[str, Result]]) -> list[Table]:
+    """Return one table per measure, with the columns that have something in them."""
+    return [_filled(MEASURES[measure], systems, measure) for measure, systems in summary.items()]
+
+
+def _filled(title: str, systems: dict[str, Result], measure: str) -> Table:
+    ours = _ours(measure, systems)
+    columns: dict[str, list[Cell]] = {"": list(systems)}
+    for name, result in systems.items():
+        cpu = result["cpu_us"]
+        share = result["client_share"]
+        cells: dict[str, Cell] = {
+            "per second": result["per_second"],
+            "±%": result["spread_percent"],
+            "p50 ms": result["p50_ms"],
+            "p99 ms": result["p99_ms"],
+            "got %": result["delivered_percent"],
+            **{f"{role} µs": cpu.get(role) for role in ROLES},
+            "sum µs": sum(filter(None, cpu.values())) if cpu else None,
+            "client %": 100 * share if share else None,
+            f"{OURS} does": ratio(name, result, ours) or None,
+        }
+        for key, cell in cells.items():
+            columns.setdefault(key, []).append(cell)
+    filled = {key: column for key, column in columns.items() if any(cell is not None for cell in column)}
+    return Table(title, list(filled), list(zip(*filled.values(), strict=True)))
 
 
 def row(name: str, result: Result, ours: Result | None) -> str:

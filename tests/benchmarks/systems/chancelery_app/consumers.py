@@ -1,5 +1,7 @@
 """Plain synchronous consumers, run by the worker."""
 
+import time
+
 from celery import chord
 
 from chancelery import Group
@@ -15,6 +17,16 @@ def accept(message):
 
 def echo(message):
     message.reply_channel.send({"text": message["text"]})
+
+
+def wait(message):
+    time.sleep(0.005)
+    echo(message)
+
+
+def dawdle(message):
+    time.sleep(1)
+    echo(message)
 
 
 def join(message):
