@@ -1,0 +1,1 @@
+"""A Django site whose consumers record what they are given."""
