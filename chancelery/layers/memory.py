@@ -117,13 +117,11 @@ class InMemoryChannelLayer(base.ChannelLayer):
         _require_names(send for item in finished for send in item.sends)
         with self._doorbell:
             now_ms, store = self._now_ms(), self._store
-            is_known = store.leases.knows(lease)
-            if not is_known:
+            is_lost = not store.leases.knows(lease) and (finished or begun)  # something of it was handed out before
+            if is_lost or not store.leases.open(lease, self._lease_deadline_ms()):
                 store.fence(finished)
-            if not store.leases.open(lease, self._lease_deadline_ms()):
                 return Fetched([], [], held=False)
-            settled = finished if is_known else ()
-            refused = [refusal for item in settled for refusal in store.settle(item, lease, now_ms)]
+            refused = [refusal for item in finished for refusal in store.settle(item, lease, now_ms)]
             deliveries = store.hand_out(channels, min(limit, MAX_FETCH), lease, now_ms)
             store.leases.begin(lease, max([begun, *(delivery.id for delivery in deliveries[:begin])]))
             return Fetched(deliveries, refused)

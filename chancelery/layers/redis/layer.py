@@ -105,19 +105,22 @@ class RedisChannelLayer(Operations):
         begin: int = MAX_FETCH,
         begun: int = 0,
     ) -> Fetched:
-        args = self._exchange_head(lease, begun, len(finished))
-        for delivery, sends in finished:
-            args += (delivery.id, delivery.lane, len(sends))
-            self._add_sends(args, sends)
+        sends = [send for item in finished for send in item.sends]
+        args = self._exchange_head(lease, begun)
+        args += (len(finished), len(sends))
+        args += [item.delivery.id for item in finished]
+        args += [item.delivery.lane for item in finished]
+        args += [len(item.sends) for item in finished]
+        self._add_sends(args, sends)
         first = self._add_order(args, channels, limit, begin)
         _, refused, envelopes, held = self._run(keys.EXCHANGE, args)
-        sends = [send for item in finished for send in item.sends]
         return Fetched(self._deliveries(lease, first, begin, envelopes), self._refused(sends, refused), bool(held))
 
     def fetch_when_ready(
         self, channels: Sequence[str], limit: int, lease: str, timeout: float, *, begin: int = MAX_FETCH
     ) -> Fetched:
-        args = self._exchange_head(lease, 0, 0)
+        args = self._exchange_head(lease, 0)
+        args += (0, 0)
         first = self._add_order(args, channels, limit, begin)
         bells = ("BLPOP", *(f"{self.prefix}bell:{channel}" for channel in channels), timeout)
         _, _, envelopes, held = wire.thread_wire(self.url).run_after(bells, keys.EXCHANGE, self.prefix, args)
@@ -248,13 +251,13 @@ class RedisChannelLayer(Operations):
         return int(seconds * 1000)
 
     def _posting(self, sends: Sequence[Send]) -> list[Any]:
-        args = self._exchange_head("", 0, 1)
-        args += ("", "", len(sends))
+        args = self._exchange_head("", 0)
+        args += (1, len(sends), "", "", len(sends))
         self._add_sends(args, sends)
         args += (0, 0, 0, 0)
         return args
 
-    def _exchange_head(self, lease: str, begun: int, finished: int) -> list[Any]:
+    def _exchange_head(self, lease: str, begun: int) -> list[Any]:
         limits = self.limits
         return [
             self._now(),
@@ -265,19 +268,16 @@ class RedisChannelLayer(Operations):
             limits.process_capacity,
             limits.dead_letters,
             begun,
-            finished,
         ]
 
     def _add_sends(self, args: list[Any], sends: Sequence[Send]) -> None:
-        for address, body, lane, to_group, will, leaves, again in sends:
+        args += [send.lane and names.require_channel(send.lane) for send in sends]
+        for address, body, _, to_group, will, leaves, again in sends:
             if to_group:
-                args += ("g", names.require_group(address), "", 0, body)
+                args += ("g", names.require_group(address), 0, body)
                 continue
-            names.require_channel(address)
-            if lane:
-                names.require_channel(lane)
             kind = "o" if will else ("y" if again else "x") if leaves else "c"
-            args += (kind, address, lane, self._terms_of(address), body)
+            args += (kind, names.require_channel(address), self._terms_of(address), body)
             if will:
                 args += (names.require_channel(will.address), self._terms_of(will.address), will.body)
 

@@ -48,11 +48,15 @@ local ATTEMPTS_UNIT = 4294967296
 -- it is searched from end to end, at up to 40 µs a message.
 local OUT = ('-'):rep(65)
 local prefix, lanes_key, now, most_dead
-local counts, heads, queues, boxes, records
+local counts, heads, queues, boxes, records, lanes_out, lanes_begun
+local STR8 = {}
+for length = 0, 255 do
+  STR8[length] = ('').char(0xd9, length)
+end
 
 -- What every script begins with. These variables outlive a call: what one that failed left behind is dropped here.
 local function begin(layer_prefix, clock, dead_letters)
-  counts, heads, queues, boxes, records = {}, {}, {}, {}, {}
+  counts, heads, queues, boxes, records, lanes_out, lanes_begun = {}, {}, {}, {}, {}, {}, {}
   prefix = layer_prefix
   most_dead = tonumber(dead_letters or USUAL_DEAD_LETTERS)
   lanes_key = prefix .. 'lanes'
@@ -69,7 +73,7 @@ local function count(field, number)
 end
 
 local function str8(text)
-  return string.char(0xd9, #text) .. text
+  return STR8[#text] .. text
 end
 
 -- A list that this script writes to: its key, what it shall get, its length before (read when it is needed).
@@ -102,7 +106,8 @@ local function seal(channel, body, ttl)
 end
 
 local function deadline_of(envelope)
-  return (struct.unpack('>I6', envelope, 6))
+  local a, b, c, d, e, f = string.byte(envelope, 6, 11)
+  return ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f
 end
 
 local function attempts_of(envelope)
@@ -146,6 +151,34 @@ local function make_ready(channel, envelope)
   queue[#queue + 1] = envelope
 end
 
+-- Calls *command* with *key* and many arguments, in as many calls as are needed; returns the sum of the answers.
+local function call_in_parts(command, key, arguments)
+  local sum = 0
+  for first = 1, #arguments, PUSH_AT_ONCE do
+    sum = sum + redis.call(command, key, unpack(arguments, first, math.min(first + PUSH_AT_ONCE - 1, #arguments)))
+  end
+  return sum
+end
+
+-- Reads of many lanes (ARGV from *first* to *last*) at once whether a message of each is out.
+local function look_up_lanes(ARGV, first, last)
+  for from = first, last, PUSH_AT_ONCE do
+    local to = math.min(from + PUSH_AT_ONCE - 1, last)
+    for index, out in ipairs(redis.call('HMGET', lanes_key, unpack(ARGV, from, to))) do
+      lanes_out[ARGV[from + index - 1]] = out ~= false
+    end
+  end
+end
+
+local function is_out(lane)
+  local out = lanes_out[lane]
+  if out == nil then
+    out = redis.call('HEXISTS', lanes_key, lane) == 1
+    lanes_out[lane] = out
+  end
+  return out
+end
+
 -- Counts a message that nobody will get, and remembers the first of each kind for the log.
 local function account(envelope, reason)
   count('dropped:' .. reason)
@@ -180,6 +213,7 @@ local function release_lane(lane)
     make_ready((address_of(following)), following)
   else
     redis.call('HDEL', lanes_key, lane)
+    lanes_out[lane] = false
   end
 end
 
@@ -194,6 +228,9 @@ local function release_lanes(lanes)
   end
   if redis.call('EXISTS', unpack(lists)) == 0 then
     redis.call('HDEL', lanes_key, unpack(lanes))
+    for _, lane in ipairs(lanes) do
+      lanes_out[lane] = false
+    end
     return
   end
   for _, lane in ipairs(lanes) do
@@ -229,6 +266,10 @@ end
 
 -- Writes what was gathered.
 local function commit()
+  if #lanes_begun > 0 then
+    call_in_parts('HSET', lanes_key, lanes_begun)
+    lanes_begun = {}
+  end
   local writing_queues, writing_boxes = queues, boxes
   queues, boxes = {}, {}
   for name, queue in pairs(writing_queues) do
@@ -280,8 +321,9 @@ local function has_room(queue, capacity)
 end
 
 local function send_to_queue(queue, lane, body, ttl, capacity, attempts, lane_capacity)
-  local envelope = head_of(ttl, attempts) .. queue.str8 .. str8(lane) .. body
-  if lane ~= '' and redis.call('HSETNX', lanes_key, lane, OUT) == 0 then
+  local envelope = head_of(ttl, attempts) .. queue.str8 .. STR8[#lane] .. lane .. body
+  local has_lane = lane ~= ''
+  if has_lane and is_out(lane) then
     local key = prefix .. 'lane:' .. lane
     if redis.call('RPUSH', key, envelope) > lane_capacity then
       redis.call('RPOP', key)
@@ -290,10 +332,12 @@ local function send_to_queue(queue, lane, body, ttl, capacity, attempts, lane_ca
     return true
   end
   if not has_room(queue, capacity) then
-    if lane ~= '' then
-      redis.call('HDEL', lanes_key, lane)
-    end
     return false
+  end
+  if has_lane then
+    lanes_out[lane] = true
+    lanes_begun[#lanes_begun + 1] = lane
+    lanes_begun[#lanes_begun + 1] = OUT
   end
   queue[#queue + 1] = envelope
   return true
@@ -362,7 +406,8 @@ end
 -- Puts a message onto a channel of any kind. Returns false when that is full; nothing was stored then.
 -- terms: the channel's capacity, plus how often its messages may be begun times ATTEMPTS_UNIT.
 local function store(channel, lane, body, ttl, terms, lane_capacity)
-  local process = process_of(channel)
+  local queue = queues[channel]
+  local process = not queue and process_of(channel)
   local attempts, taken = 0, nil
   if terms >= ATTEMPTS_UNIT then
     attempts = math.floor(terms / ATTEMPTS_UNIT)
@@ -371,7 +416,7 @@ local function store(channel, lane, body, ttl, terms, lane_capacity)
   if process then
     taken = send_to_process(process, seal(channel, body, ttl), terms)
   else
-    local queue = list_of(queues, 'ready:', channel)
+    queue = queue or list_of(queues, 'ready:', channel)
     taken = send_to_queue(queue, lane, body, ttl, terms, attempts, lane_capacity)
     queue.sent = queue.sent + (taken and 1 or 0)
   end

@@ -4,14 +4,15 @@
 -- ARGV     clock ("" for the server's), lease ("" for none), milliseconds that a lease lasts,
 --          milliseconds that a message lives, lane capacity, process capacity, most dead letters,
 --          id of the last delivery of earlier calls that counts as begun (0 for no change),
---          number of finished deliveries, and for each
---              its id in the lease ("" for sends that belong to none), its lane, number of sends, and for each
---                  kind, address, lane, terms (see send_to_channel), body; the kinds are
---                      "c" to a channel, "g" to a group,
---                      "o" to a channel, and the lane's connection is open: three more, its will's channel, terms, body
---                      "x" to a channel, and the lane's connection is closed: its will is void; nothing is sent when
---                          the will was, for its process had been ended
---                      "y" as "x", and nothing is sent when there is no will
+--          number of finished deliveries (or 1, with the id "", for sends that belong to none), number of sends,
+--          then for all deliveries their ids, for all their lanes, for all their numbers of sends,
+--          then for all sends their lanes, and for each
+--              kind, address, terms (see send_to_channel), body; the kinds are
+--                  "c" to a channel, "g" to a group,
+--                  "o" to a channel, and the lane's connection is open: three more, its will's channel, terms, body
+--                  "x" to a channel, and the lane's connection is closed: its will is void; nothing is sent when
+--                      the will was, for its process had been ended
+--                  "y" as "x", and nothing is sent when there is no will
 --          most messages to fetch, id of the first, how many of them count as begun, number of channels, their names
 -- Returns  clock, refused sends (their numbers from 1, counted over all deliveries), envelopes,
 --          1 if the lease was held, 0 if it had been ended: then nothing was done
@@ -20,26 +21,18 @@ begin(KEYS[1], ARGV[1], ARGV[7])
 local lease, lease_ms, ttl = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local lane_capacity, process_capacity, begun = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[8])
 local lease_key = prefix .. 'lease:' .. lease
-local at = 10
+local finished, sends = tonumber(ARGV[9]), tonumber(ARGV[10])
+local ids, held_lanes, numbers = 10, 10 + finished, 10 + 2 * finished -- each behind this
+local lanes = 10 + 3 * finished
+local at = lanes + sends + 1
 local refused, sent = {}, 0
-
-local function count_fenced()
-  for _ = 1, tonumber(ARGV[9]) do
-    local sends = tonumber(ARGV[at + 2])
-    count('dropped:fenced', sends)
-    at = at + 3
-    for _ = 1, sends do
-      at = at + (ARGV[at] == 'o' and 8 or 5)
-    end
-  end
-end
 
 -- A lease that is not listed is a new one, or one that a reaper has ended, or the server has lost it and all else.
 local is_new = lease ~= '' and redis.call('ZADD', prefix .. 'leases', now + lease_ms, lease) == 1
-local is_lost = is_new and (begun > 0 or tonumber(ARGV[9]) > 0) -- something of it was handed out before
+local is_lost = is_new and (begun > 0 or finished > 0) -- something of it was handed out before
 if is_lost or (is_new and redis.call('EXISTS', prefix .. 'ended:' .. lease) == 1) then
   redis.call('ZREM', prefix .. 'leases', lease)
-  count_fenced()
+  count('dropped:fenced', sends)
   commit()
   return {now, {}, {}, 0}
 end
@@ -53,8 +46,8 @@ local function has_left(kind, lane)
 end
 
 -- Sends what begins at this argument. Returns false when there was no room.
-local function send(index)
-  local kind, address, lane, body = ARGV[index], ARGV[index + 1], ARGV[index + 2], ARGV[index + 4]
+local function send(index, lane)
+  local kind, address, body = ARGV[index], ARGV[index + 1], ARGV[index + 3]
   if kind == 'g' then
     send_to_group(address, body, ttl, process_capacity)
     return true
@@ -63,32 +56,53 @@ local function send(index)
   if leaves and has_left(kind, lane) then
     return true
   end
-  if not send_to_channel(address, lane, body, ttl, tonumber(ARGV[index + 3]), lane_capacity) then
+  if not send_to_channel(address, lane, body, ttl, tonumber(ARGV[index + 2]), lane_capacity) then
     return false
   end
   if kind == 'o' then
-    leave_will(lane, ARGV[index + 5], ARGV[index + 6], ARGV[index + 7], lease_ms)
+    leave_will(lane, ARGV[index + 4], ARGV[index + 5], ARGV[index + 6], lease_ms)
   elseif leaves then
     redis.call('HDEL', prefix .. 'wills:' .. process_of(lane), lane)
   end
   return true
 end
 
+-- Takes the finished deliveries out of the lease. Returns for each whether it was there: what a lease does not hold (any
+-- more) is a repetition, and its sends are not stored again.
+local function take_out()
+  if lease == '' then
+    return {true}
+  elseif finished == 1 then
+    return {redis.call('HDEL', lease_key, ARGV[ids + 1]) == 1}
+  end
+  local held = {}
+  for first = 1, finished, PUSH_AT_ONCE do
+    local from, to = ids + first, ids + math.min(first + PUSH_AT_ONCE - 1, finished)
+    for index, envelope in ipairs(redis.call('HMGET', lease_key, unpack(ARGV, from, to))) do
+      local id = ARGV[from + index - 1]
+      held[first + index - 1] = envelope ~= false and not held[id]
+      held[id] = true
+    end
+    redis.call('HDEL', lease_key, unpack(ARGV, from, to))
+  end
+  return held
+end
+
+local held = finished > 0 and take_out()
+if sends > 1 and ARGV[lanes + 1] ~= '' then
+  look_up_lanes(ARGV, lanes + 1, lanes + sends)
+end
 local released = {}
-for _ = 1, tonumber(ARGV[9]) do
-  local id, held_lane, sends = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
-  at = at + 3
-  -- A lease that does not hold the delivery any more: this is a repetition, its sends are not stored again.
-  local valid = id == '' or redis.call('HDEL', lease_key, id) == 1
-  for _ = 1, sends do
+for number = 1, finished do
+  for _ = 1, tonumber(ARGV[numbers + number]) do
     sent = sent + 1
-    if valid and not send(at) then
+    if held[number] and not send(at, ARGV[lanes + sent]) then
       refused[#refused + 1] = sent
     end
-    at = at + (ARGV[at] == 'o' and 8 or 5)
+    at = at + (ARGV[at] == 'o' and 7 or 4)
   end
-  if valid and held_lane ~= '' then
-    released[#released + 1] = held_lane
+  if held[number] and ARGV[held_lanes + number] ~= '' then
+    released[#released + 1] = ARGV[held_lanes + number]
   end
 end
 release_lanes(released)
@@ -117,12 +131,13 @@ local function take(channel)
       batch = {}
     end
     for index, envelope in ipairs(batch) do
-      if string.byte(envelope, 2) > VERSION then
+      local version, _, _, _, a, b, c, d, e, f = string.byte(envelope, 2, 11)
+      if version > VERSION then
         for rest = #batch, index, -1 do
           redis.call('LPUSH', ready, batch[rest])
         end
         return
-      elseif deadline_of(envelope) <= now then
+      elseif ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f <= now then -- its deadline
         drop(envelope, 'expired')
       else
         fetched[#fetched + 1] = envelope
