@@ -14,11 +14,19 @@ MAX_LENGTH = 99
 _CHANNEL = re.compile(r"[A-Za-z0-9_.-]+(?:[?!][A-Za-z0-9_.-]+)?", re.ASCII)
 _GROUP = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _PROCESS = re.compile(r"[A-Za-z0-9_.-]+!", re.ASCII)
+_MOST_KNOWN = 10_000
+_known_channels: set[str] = set()
+"""Names that have been found valid: the same few are sent to over and over."""
 
 
 def require_channel(name: object) -> str:
     """Return *name* if it is a channel that can be sent to. Raises: TypeError."""
+    if type(name) is str and name in _known_channels:
+        return name
     if isinstance(name, str) and len(name) <= MAX_LENGTH and _CHANNEL.fullmatch(name):
+        if len(_known_channels) >= _MOST_KNOWN:
+            _known_channels.clear()
+        _known_channels.add(name)
         return name
     raise TypeError(_complaint("channel", name, "optionally followed by one ? or ! and a local part"))
 

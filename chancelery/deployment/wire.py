@@ -73,7 +73,7 @@ class ThreadWire:
         with connections.reporting(self._url):
             connection = self._connection()
             try:
-                connection.send_command(*command)
+                connection.send_packed_command([hiredis.pack_command(command)])
                 return connection.read_response()
             except ResponseError as error:
                 connections.require_master(error, connection)
@@ -92,7 +92,7 @@ class ThreadWire:
             connection = self._connection()
             try:
                 command = ("FCALL", script.function, 1, key, *args)
-                connection.send_packed_command([*connection.pack_commands([blocking, command])])
+                connection.send_packed_command([hiredis.pack_command(tuple(blocking)) + hiredis.pack_command(command)])
                 self._pass_over(connection)
                 return connection.read_response()
             except ResponseError as error:

@@ -127,16 +127,24 @@ class Replies:
         await self._hand_out(inbound)
 
     async def _hand_out(self, inbound: list[Inbound]) -> None:
-        handed_out = 0
+        # By recipient, each with all that is for it: what a server is given in one turn goes out in one write.
+        letters: dict[str, list[Letter]] = {}
         for item in inbound:
             letter = Letter(item, self._complaints, self._tally)
             for channel in item.channels:
-                recipient = self._recipients.get(channel)
-                if (recipient is None or not recipient.take(letter)) and not letter.from_group:
-                    self._miss(item)
-                handed_out += 1
-                if handed_out % _DELIVERIES_PER_TICK == 0:
-                    await asyncio.sleep(0)  # a large group must not keep frames and pings waiting
+                letters.setdefault(channel, []).append(letter)
+        handed_out = 0
+        for channel, its_letters in letters.items():
+            self._hand_to(self._recipients.get(channel), its_letters)
+            handed_out += len(its_letters)
+            if handed_out >= _DELIVERIES_PER_TICK:
+                handed_out = 0
+                await asyncio.sleep(0)  # a large group must not keep frames and pings waiting
+
+    def _hand_to(self, recipient: Recipient | None, letters: list[Letter]) -> None:
+        for letter in letters:
+            if (recipient is None or not recipient.take(letter)) and not letter.from_group:
+                self._miss(letter.inbound)
 
     def _miss(self, item: Inbound) -> None:
         """Count a reply that comes too late: mostly, its socket has closed a moment ago."""
