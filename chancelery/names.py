@@ -48,6 +48,14 @@ def require_group(name: object) -> str:
     raise TypeError(_complaint("group", name, "and nothing else"))
 
 
+def require_purgeable(name: object) -> str:
+    """Return *name* if it is a channel that workers read: the mail of a process holds more than messages."""
+    channel = require_channel(name)
+    if "!" in channel:
+        raise TypeError(f'"{channel}" is local to a process: only channels that workers read can be purged')
+    return channel
+
+
 def process_of(channel: str) -> str:
     """Return the process that a process-local channel belongs to, with its `!`, or an empty string."""
     head, mark, _ = channel.partition("!")

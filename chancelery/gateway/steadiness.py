@@ -15,7 +15,8 @@ from chancelery.exceptions import LayerUnavailable
 from chancelery.log import Burst, room
 
 _FIRST_DELAY: Final = 0.05
-_LAST_DELAY: Final = 1.0
+_LAST_DELAY: Final = 0.4
+"""With jitter, 0.6 seconds: sockets are served again within a second of the layer being back."""
 
 _logger = room("gateway")
 

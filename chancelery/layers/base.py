@@ -277,6 +277,7 @@ class ChannelLayer(ABC):
         Drop everything that waits on *channel*, and return how many; not what is being handled. Counted as `purged`.
 
         Lanes go on: what followed in them on the same channel is dropped, too, and what follows on others waits there.
+        Raises: TypeError for a process-local channel.
         """
 
     @abstractmethod

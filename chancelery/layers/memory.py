@@ -179,7 +179,7 @@ class InMemoryChannelLayer(base.ChannelLayer):
 
     def purge(self, channel: str) -> int:
         """See `base`."""
-        names.require_channel(channel)
+        names.require_purgeable(channel)
         with self._doorbell:
             return self._store.queues.purge(channel, self._now_ms())
 

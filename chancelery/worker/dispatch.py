@@ -98,7 +98,7 @@ class Dispatch:
             message = Message(delivery.content, delivery.channel, self._layer, delivery.trail, delivery.attempt)
         except TypeError as error:  # its reply_channel is no channel
             _report_failure(_OURSELVES, delivery, error)
-            return Outcome([], [], delivery.trail, _OURSELVES)
+            return Outcome([], [], delivery.trail, _OURSELVES, dropped="corrupt")
         try:
             found = self._router.match(message)
         except Exception as error:  # noqa: BLE001 - a route may be code of the project

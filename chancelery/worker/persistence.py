@@ -12,7 +12,7 @@ from chancelery.worker.drain import Drain
 T = TypeVar("T")
 
 FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 0.5
 
 _outage = Burst(room("worker"), quiet_seconds=30)
 

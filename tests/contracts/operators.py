@@ -142,6 +142,12 @@ class OperatorsContract(LayerFixtures):
         send(layer, 3, 4)
         assert numbered(fetch(layer, layer.open_lease(), "work")) == [3, 4]
 
+    def test_the_mail_of_a_process_cannot_be_purged(self, layer: ChannelLayer) -> None:
+        send(layer, 1, channel="p!1")
+        with pytest.raises(TypeError, match="only channels that workers read can be purged"):
+            layer.purge("p!1")
+        assert drain(layer, "p!") == [("p!1", {"n": 1})]
+
     def test_a_single_reader_channel_can_be_purged(self, layer: ChannelLayer) -> None:
         send(layer, 1, channel="single?x")
         assert layer.purge("single?x") == 1

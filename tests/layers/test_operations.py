@@ -135,11 +135,6 @@ def test_what_expires_on_single_reader_channels_is_dropped_and_counted_though_no
     layer.close()
 
 
-def test_the_mail_of_a_process_cannot_be_purged(layer: RedisChannelLayer) -> None:
-    with pytest.raises(TypeError, match=r'"p!x" is local to a process: only channels that workers read can be purged'):
-        layer.purge("p!x")
-
-
 @pytest.mark.parametrize("after", ["x", "1", "1-", "1-2-3", "1-\u0662", "99999999999999999999-0"])
 def test_a_list_begins_behind_an_id_only(layer: RedisChannelLayer, after: str) -> None:
     with pytest.raises(ValueError, match='the id of a dead letter is two numbers such as "1732292559123-0"'):

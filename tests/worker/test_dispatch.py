@@ -143,7 +143,8 @@ def test_a_route_that_raises_is_logged_like_a_consumer(caplog):
 
 
 def test_a_message_with_a_reply_channel_that_is_none_is_logged_and_dropped(caplog):
-    assert sent(handled([route("a", say)], "a", reply_channel="not valid")) == []
+    outcome = handled([route("a", say)], "a", reply_channel="not valid")
+    assert (sent(outcome), outcome.dropped) == ([], "corrupt")
     assert "'not valid' is not a valid channel name" in str(caplog.records[0].exc_info[1])
 
 

@@ -146,9 +146,8 @@ class Operations(ChannelLayer):
     # What it drops
 
     def purge(self, channel: str) -> int:
-        """See `base`. Raises: TypeError for a process-local channel, whose mail holds more than messages."""
-        if names.process_of(names.require_channel(channel)):
-            raise TypeError(f'"{channel}" is local to a process: only channels that workers read can be purged')
+        """See `base`."""
+        names.require_purgeable(channel)
         dropped, more = 0, 1
         while more:
             args = [self._now(), self.limits.dead_letters, channel, _PURGED_AT_ONCE]

@@ -4,7 +4,7 @@
 Everything of one connection is on one server: a gateway process has a home by rendezvous hashing of its name, where its
 mail is, its connections' lanes and wills, and their memberships. An ordinary channel's messages are where they were
 sent from: those of a lane on the lane's server, others on the channel's home; workers fetch from all. A message to a
-group goes to every server, which knows the members there. See `docs/decisions/0013-several-hosts.md`.
+group goes to every server, which knows the members there. See `docs/decisions/0015-several-hosts.md`.
 """
 
 from __future__ import annotations

@@ -157,6 +157,8 @@ end
 
 if #fetched > 0 and beginning > 0 then
   begun = first + math.min(beginning, #fetched) - 1
+elseif begun > 0 and begun < tonumber(redis.call('HGET', lease_key, 'begun') or 0) then
+  begun = 0 -- the mark only rises
 end
 if begun > 0 then
   leased[#leased + 1] = 'begun'
