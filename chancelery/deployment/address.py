@@ -20,6 +20,7 @@ SENTINEL_PORT = 26379
 _TLS_OPTIONS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
 _OPTIONS = {"redis": (), "rediss": _TLS_OPTIONS, "unix": ("db",), "sentinel": _SENTINEL_OPTIONS}
+_END_OF_HOSTS = re.compile(r"[/?#]")
 _SERVICE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _CERT_REQS = ("required", "optional", "none")
 _EXPECTED = (
@@ -144,8 +145,11 @@ def sentinel_location(sentinels: Iterable[tuple[str, int]], service: str, databa
 
 
 def _parse_sentinels(url: str) -> Address:
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
+    # Python's urlsplit takes one host only: it refuses brackets that others come before.
+    behind_scheme = url.partition("://")[2]
+    authority = _END_OF_HOSTS.split(behind_scheme, maxsplit=1)[0]
+    parts = urlsplit("sentinel://hosts" + behind_scheme[len(authority) :])
+    credentials, _, hosts = authority.rpartition("@")
     username, _, password = credentials.partition(":")
     service, _, database = parts.path.strip("/").partition("/")
     if "@" in credentials or not hosts or not _SERVICE.fullmatch(service):

@@ -36,7 +36,7 @@ class Incoming:
     def post(self, channel: str, content: Content, will: Will | None = None) -> None:
         """Begin to post. Raises: MessageTooLarge, and nothing is posted then."""
         body = self._process.layer.pack(content, trail.onward(channel))
-        self._posted = self._process.post(Send(channel, body, self.lane, will=will))
+        self._posted = self._process.post(Send(channel, body, self.lane, will=will, by_connection=will is None))
 
     async def settled(self) -> ChanceleryError | None:
         """Return what became of what was posted, None when all is well. While there is no room, nothing is read."""

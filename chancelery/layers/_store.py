@@ -66,6 +66,8 @@ class Store:
                 self._send_to_group(send, now_ms)
             elif send.leaves and self.processes.has_left(send.lane, again=send.again):
                 continue
+            elif send.by_connection and self.processes.has_left(send.lane, again=False):
+                self.ledger.dropped("process_died", Parcel(0, send.address, send.lane, send.body))
             elif not self._put(send.address, send, now_ms):
                 self.ledger.refused(send.address)
                 refused.append(Refusal(send, self._layer.full(send)))

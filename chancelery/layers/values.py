@@ -50,6 +50,11 @@ class Send(NamedTuple):
     """
     again: bool = False
     """With `leaves`: stored only if the will is still there. So it may be sent again when it perhaps did not arrive."""
+    by_connection: bool = False
+    """
+    Sent by the lane's connection itself: dropped, and counted (`process_died`), once its process has been ended and its
+    will carried out, so that nothing comes after its last message.
+    """
 
 
 class Delivery(NamedTuple):

@@ -110,6 +110,19 @@ class ProcessesContract(LayerFixtures):
             pass
         assert dropped(layer, "process_died") == 2
 
+    def test_what_a_connection_says_once_its_will_was_carried_out_is_dropped(
+        self, layer: ChannelLayer, clock: SteppedClock
+    ) -> None:
+        connect(layer)
+        said = Send("said", layer.pack({"n": 1}), SOCKET, by_connection=True)
+        by_another = Send("said", layer.pack({"n": 2}), SOCKET)
+        assert layer.post([said]) == []
+        reap(layer, clock)
+        before = dropped(layer, "process_died")
+        assert layer.post([said, by_another, said]) == []
+        assert dropped(layer, "process_died") == before + 2
+        assert handled(layer, "come", "said", "gone") == [SOCKET, 1, SOCKET, 2]
+
     def test_a_dead_process_is_in_no_group(self, layer: ChannelLayer, clock: SteppedClock) -> None:
         connect(layer)
         layer.group_add("room", SOCKET)

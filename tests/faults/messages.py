@@ -120,7 +120,15 @@ def missing(history: History) -> list[Sent]:
         and not history.starts[sent.name]
         and not history.may_be_lost(sent)
         and not _is_farewell_of_nobody(history, sent.name)
+        and not _came_too_late(history, sent)
     ]
+
+
+def _came_too_late(history: History, sent: Sent) -> bool:
+    """Tell whether a gateway sent it that was, about then, taken for dead: the layer drops what its sockets say."""
+    if not sent.name.startswith("receive:") or sent.taken_at is None:
+        return False
+    return any(reaped_at - 1 <= sent.taken_at for reaped_at in history.reaped[process_of(socket_of(sent.name))])
 
 
 def _is_farewell_of_nobody(history: History, name: str) -> bool:
@@ -190,6 +198,8 @@ def _was_asleep(history: History, start: Start) -> bool:
 def _is_posthumous(history: History, start: Start) -> bool:
     sent = history.sent.get(start.name)
     tried_at = sent.tried_at if sent else start.at
+    if start.name.startswith("receive:"):  # what the connection itself sent is dropped once its will was carried out
+        return history.is_undead(start.lane)
     reaped = history.reaped[process_of(start.lane)]
     return history.is_undead(start.lane) or any(at <= tried_at <= at + UNAWARE_SECONDS for at in reaped)
 

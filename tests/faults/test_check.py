@@ -78,6 +78,16 @@ def test_a_frame_after_its_connection_s_disconnect() -> None:
     story.handle("websocket.receive", LATE)
     assert broken([*events, *story.events]) == {"order"}
     reaped = {"t": events[-1]["t"], "e": "process_reaped", "pid": WORKER, "process": "gw.1!", "wills": 1}
+    assert broken([*events, reaped, *story.events]) == {"order"}
+
+
+def test_a_frame_from_a_gateway_that_was_taken_for_dead_is_dropped() -> None:
+    events = told()
+    story = Story()
+    story.now = events[-1]["t"]
+    story.post("websocket.receive", LATE)
+    reaped = {"t": events[-1]["t"], "e": "process_reaped", "pid": WORKER, "process": "gw.1!", "wills": 1}
+    assert broken([*events, *story.events]) == {"no loss", "balance"}
     assert broken([*events, reaped, *story.events]) == set()
 
 

@@ -211,6 +211,8 @@ class _Life:
         for reader in self._reactor.getReaders():
             if hasattr(reader, "stopListening"):
                 reader.stopListening()
+        if self._starting is not None:
+            self._starting.cancel()  # the drain closes the connections that it may still be checking
         return Deferred.fromFuture(asyncio.ensure_future(self._gateway.drain()))
 
 

@@ -272,11 +272,11 @@ class RedisChannelLayer(Operations):
 
     def _add_sends(self, args: list[Any], sends: Sequence[Send]) -> None:
         args += [send.lane and names.require_channel(send.lane) for send in sends]
-        for address, body, _, to_group, will, leaves, again in sends:
+        for address, body, _, to_group, will, leaves, again, by_connection in sends:
             if to_group:
                 args += ("g", names.require_group(address), 0, body)
                 continue
-            kind = "o" if will else ("y" if again else "x") if leaves else "c"
+            kind = "o" if will else ("y" if again else "x") if leaves else "r" if by_connection else "c"
             args += (kind, names.require_channel(address), self._terms_of(address), body)
             if will:
                 args += (names.require_channel(will.address), self._terms_of(will.address), will.body)

@@ -13,6 +13,7 @@
 --                  "x" to a channel, and the lane's connection is closed: its will is void; nothing is sent when
 --                      the will was, for its process had been ended
 --                  "y" as "x", and nothing is sent when there is no will
+--                  "r" to a channel, by the lane's connection: dropped when its will was carried out
 --          most messages to fetch, id of the first, how many of them count as begun, number of channels, their names
 -- Returns  clock, refused sends (their numbers from 1, counted over all deliveries), envelopes,
 --          1 if the lease was held, 0 if it had been ended: then nothing was done
@@ -45,11 +46,26 @@ local function has_left(kind, lane)
     and (kind == 'y' or redis.call('EXISTS', prefix .. 'reaped:' .. process) == 1)
 end
 
+local ended = {}
+
+-- Whether the will of a lane's connection has been carried out. Asks of each process once: most were never ended.
+local function was_buried(lane)
+  local process = process_of(lane)
+  if ended[process] == nil then
+    ended[process] = redis.call('EXISTS', prefix .. 'reaped:' .. process) == 1
+  end
+  return ended[process] and has_left('x', lane)
+end
+
 -- Sends what begins at this argument. Returns false when there was no room.
 local function send(index, lane)
   local kind, address, body = ARGV[index], ARGV[index + 1], ARGV[index + 3]
   if kind == 'g' then
     send_to_group(address, body, ttl, process_capacity)
+    return true
+  end
+  if kind == 'r' and was_buried(lane) then
+    account(seal(address, body, ttl), 'process_died')
     return true
   end
   local leaves = kind == 'x' or kind == 'y'
