@@ -150,6 +150,13 @@ class History:
             for moment in moments
         )
 
+    def went_back_between(self, first: Start, then: Start) -> bool:
+        """Tell whether Redis may have come back, before *then*, with a state from before *first*."""
+        return any(
+            not loss.everything and loss.at - FLUSH_SECONDS <= first.at <= loss.back_at <= then.at
+            for loss in self.losses
+        )
+
     def is_undead(self, socket: str) -> bool:
         """
         Tell whether the socket's gateway may not know that it was taken for dead: Redis lost its memory just then.

@@ -18,8 +18,9 @@ def order(history: History) -> Iterator[str]:
     What a connection sent is begun in order, whoever begins it: also what follows on one channel from its messages.
 
     Excused is a worker that did not run between being given a message and beginning with it: the message was given up
-    meanwhile, and counted, and the next one's turn had come. So is what a gateway that was taken for dead had read from
-    its sockets and sends before it learns of that: their disconnect messages are there already.
+    meanwhile, and counted, and the next one's turn had come. So is what consumers go on to send in the lanes of a
+    gateway that was taken for dead: their disconnect messages are there already. When Redis has come back with an older
+    state, lanes begin anew where it knows of them.
     """
     lanes: dict[tuple[str, str], list[Start]] = defaultdict(list)
     for start in history.started_in_order():
@@ -29,7 +30,8 @@ def order(history: History) -> Iterator[str]:
     for starts in lanes.values():
         furthest = starts[0]
         for start in starts[1:]:
-            if (start.place, start.attempt) > (furthest.place, furthest.attempt):
+            goes_back = history.went_back_between(furthest, start)
+            if goes_back or (start.place, start.attempt) > (furthest.place, furthest.attempt):
                 furthest = start
             elif start.name != furthest.name and not _was_asleep(history, start) and not _is_posthumous(history, start):
                 yield f"{_said(start)} came after {_said(furthest)}"

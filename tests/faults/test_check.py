@@ -254,6 +254,24 @@ def test_what_redis_loses_with_its_memory() -> None:
     assert broken(told(redis_killed("second", before=True))) == {"no loss"}
 
 
+def test_a_lane_begins_anew_where_redis_knows_of_it() -> None:
+    def happen(keeps: str) -> Callable[[Story], None]:
+        def goes_back(story: Story) -> None:
+            for number in (6, 7):
+                story.post("websocket.receive", f"receive:{SOCKET}:{number}")
+                story.hand("websocket.receive", f"receive:{SOCKET}:{number}")
+                story.handle("websocket.receive", f"receive:{SOCKET}:{number}")
+            _kill_redis(story, keeps)
+            for number in (6, 7):
+                story.hand("websocket.receive", f"receive:{SOCKET}:{number}")
+                story.handle("websocket.receive", f"receive:{SOCKET}:{number}")
+
+        return goes_back
+
+    assert broken(told(happen("second"))) == set()
+    assert broken(told(happen("all"))) == {"order", "at most once"}
+
+
 def test_what_is_told_under_a_lease_that_redis_has_lost() -> None:
     def happen(story: Story) -> None:
         _kill_redis(story, "nothing")
