@@ -167,6 +167,15 @@ class ReapingContract(LayerFixtures):
         assert drain(layer, "work") == [("work", {"n": 2})]
         assert (dropped(layer, "corrupt"), dropped(layer, "worker_died")) == (1, 1)
 
+    def test_what_cannot_be_read_begins_nothing(self, layer: ChannelLayer, clock: SteppedClock) -> None:
+        lease = layer.open_lease()
+        send(layer, 1, 2)
+        assert numbered(begin(layer, lease, 0)) == [1, 2]
+        layer.post([Send("work", b"\xc1 is no msgpack")])
+        assert begin(layer, lease, 0) == []
+        assert reap(layer, clock) == []
+        assert numbered(fetch(layer, layer.open_lease(), "work")) == [1, 2]
+
     def test_what_was_not_begun_keeps_its_lane(self, layer: ChannelLayer, clock: SteppedClock) -> None:
         lease, other = layer.open_lease(), layer.open_lease()
         send(layer, 1, 2, lane=LANE)

@@ -305,7 +305,7 @@ class RedisChannelLayer(Operations):
                 found.append(Delivery(number, channel, lane, content, trail, lost + 1))
         if unreadable:
             begun = found[min(begin, len(found)) - 1].id if found and begin else 0
-            self._lease("corrupt", lease, begun or first - 1, *unreadable)
+            self._lease("corrupt", lease, begun, *unreadable)
         return found
 
     def _seen(self, data: bytes) -> tuple[str, Trail]:

@@ -5,7 +5,8 @@
 --          "recover", lease, a number, ids that its worker knows of: the others go back to the front of their channels,
 --              and calls that are still to come hand out nothing if their ids are lower than the number
 --          "close", lease, ids that were not started: these go back, the rest is as if reaped, the lease ends
---          "corrupt", lease, id of the last delivery that counts as begun, ids: drops messages that cannot be read
+--          "corrupt", lease, id of the last delivery that counts as begun (0 for no change), ids: drops
+--              messages that cannot be read
 --          "renew", milliseconds, leases: only those that still are
 --          "reap", "": ends the leases that ran out
 -- Returns  for "close" and "reap": fate and envelope of each message that was begun, in a row;
@@ -52,7 +53,9 @@ elseif operation == 'close' then
   answer = end_lease(ARGV[4], ids_named(1))
 elseif operation == 'corrupt' then
   local key = prefix .. 'lease:' .. ARGV[4]
-  redis.call('HSET', key, 'begun', names[1])
+  if tonumber(names[1]) > 0 then
+    redis.call('HSET', key, 'begun', names[1])
+  end
   for index = 2, #names do
     local envelope = redis.call('HGET', key, names[index])
     if envelope and redis.call('HDEL', key, names[index]) == 1 then
