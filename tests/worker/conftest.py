@@ -106,6 +106,14 @@ def spawn(served_layer: RedisChannelLayer) -> Iterator[Callable[..., subprocess.
         yield spawn
 
 
+def say(
+    layer: ChannelLayer, text: object, reply_channel: str = "gw!one", channel: str = "websocket.receive", **content: Any
+) -> None:
+    """Send what a gateway would for a frame of the socket *reply_channel*."""
+    content = {"reply_channel": reply_channel, "path": "/", "text": text, **content}
+    layer.send(channel, content, lane=layer.lane(reply_channel))
+
+
 def answers(layer: ChannelLayer, count: int, *channels: str) -> list[dict[str, Any]]:
     """Return the next *count* contents on *channels* (by default, of the process "gw!"), as they come."""
     found, give_up_at = [], time.monotonic() + 30

@@ -14,12 +14,7 @@ from django.db import connection, connections
 from chancelery import Channel, Group, outbox, route
 from chancelery.exceptions import DenyConnection
 from chancelery.signals import consumer_finished, consumer_started
-from tests.worker.conftest import answers, nothing_waits
-
-
-def say(layer, text, reply_channel="gw!one", channel="websocket.receive", **content):
-    content = {"reply_channel": reply_channel, "path": "/", "text": text, **content}
-    layer.send(channel, content, lane=layer.lane(reply_channel))
+from tests.worker.conftest import answers, nothing_waits, say
 
 
 async def echo(message):

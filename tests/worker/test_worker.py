@@ -13,12 +13,7 @@ from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.registry import ChannelLayerWrapper
 from chancelery.signals import worker_process_ready, worker_ready
 from chancelery.worker import Worker
-from tests.worker.conftest import answers, nothing_waits, until
-
-
-def say(layer, text, reply_channel="gw!one", channel="websocket.receive", **content):
-    content = {"reply_channel": reply_channel, "path": "/", "text": text, **content}
-    layer.send(channel, content, lane=layer.lane(reply_channel))
+from tests.worker.conftest import answers, nothing_waits, say, until
 
 
 def echo(message):
