@@ -27,10 +27,10 @@ from chancelery.trail import Hop
 VERSION = 1
 _PACKAGE = "chancelery.tasks.scripts"
 _JOBS = (_PACKAGE, "jobs.lua")
-_RECORD = scripts.load(COMMON, _JOBS, (_PACKAGE, "record.lua"))
-_SETTLE = scripts.load(COMMON, _JOBS, (_PACKAGE, "settle.lua"))
-_EVENT = scripts.load(COMMON, _JOBS, (_PACKAGE, "event.lua"))
-_FINISH = scripts.load(COMMON, _JOBS, (_PACKAGE, "finish.lua"))
+_RECORD = scripts.load(*COMMON, _JOBS, (_PACKAGE, "record.lua"))
+_SETTLE = scripts.load(*COMMON, _JOBS, (_PACKAGE, "settle.lua"))
+_EVENT = scripts.load(*COMMON, _JOBS, (_PACKAGE, "event.lua"))
+_FINISH = scripts.load(*COMMON, _JOBS, (_PACKAGE, "finish.lua"))
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,20 +6,20 @@ from chancelery.deployment import scripts
 
 _PACKAGE = "chancelery.layers.redis.scripts"
 _ATTEMPTS_BIT = 32
-COMMON = (_PACKAGE, "common.lua")
+COMMON = tuple((_PACKAGE, f"{part}.lua") for part in ("common", "lists", "sending", "groups", "endings"))
 """What a script begins with that sends through the layer in the same step as something else."""
 
-EXCHANGE = scripts.load(COMMON, (_PACKAGE, "exchange.lua"))
-COLLECT = scripts.load(COMMON, (_PACKAGE, "collect.lua"))
-MEMBERSHIP = scripts.load(COMMON, (_PACKAGE, "membership.lua"))
-MEMBERS = scripts.load(COMMON, (_PACKAGE, "members.lua"))
-LEASE = scripts.load(COMMON, (_PACKAGE, "lease.lua"))
-WILLS = scripts.load(COMMON, (_PACKAGE, "wills.lua"))
-STATISTICS = scripts.load(COMMON, (_PACKAGE, "statistics.lua"))
-OVERVIEW = scripts.load(COMMON, (_PACKAGE, "overview.lua"))
-SWEEP = scripts.load(COMMON, (_PACKAGE, "sweep.lua"))
-PURGE = scripts.load(COMMON, (_PACKAGE, "purge.lua"))
-DEAD = scripts.load(COMMON, (_PACKAGE, "dead.lua"))
+EXCHANGE = scripts.load(*COMMON, (_PACKAGE, "exchange.lua"))
+COLLECT = scripts.load(*COMMON, (_PACKAGE, "collect.lua"))
+MEMBERSHIP = scripts.load(*COMMON, (_PACKAGE, "membership.lua"))
+MEMBERS = scripts.load(*COMMON, (_PACKAGE, "members.lua"))
+LEASE = scripts.load(*COMMON, (_PACKAGE, "lease.lua"))
+WILLS = scripts.load(*COMMON, (_PACKAGE, "wills.lua"))
+STATISTICS = scripts.load(*COMMON, (_PACKAGE, "statistics.lua"))
+OVERVIEW = scripts.load(*COMMON, (_PACKAGE, "overview.lua"))
+SWEEP = scripts.load(*COMMON, (_PACKAGE, "sweep.lua"))
+PURGE = scripts.load(*COMMON, (_PACKAGE, "purge.lua"))
+DEAD = scripts.load(*COMMON, (_PACKAGE, "dead.lua"))
 
 
 def terms(capacity: int, attempts: int) -> int:

@@ -1,5 +1,5 @@
 -- What the scripts of jobs share: a job's record, its events, and their way to whoever asked. Comes after the layer's
--- common.lua, whose functions send.
+-- shared files, whose functions send.
 --
 -- Keys, all under the prefix of jobs:
 --   job:<id>           hash    state, seq (of the last durable event), done (tasks that ended well), left (final tasks
