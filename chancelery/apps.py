@@ -3,6 +3,8 @@
 from django.apps import AppConfig
 
 from chancelery import checks
+from chancelery.auth import closing
+from chancelery.binding import registration
 
 
 class ChanceleryConfig(AppConfig):
@@ -12,5 +14,7 @@ class ChanceleryConfig(AppConfig):
     verbose_name = "Chancelery"
 
     def ready(self) -> None:
-        """Register the checks."""
+        """Register the checks, hear of logouts, and have bindings hear of their models."""
         checks.register()
+        closing.listen()
+        registration.register_all()

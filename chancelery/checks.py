@@ -18,12 +18,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from chancelery import conf
-from chancelery.deployment.address import Address, parse
+from chancelery.deployment.address import Address, parse, url_of_pair
 from chancelery.deployment.cache import PrefixedRedisCache
 from chancelery.deployment.server import examine
-from chancelery.exceptions import LayerUnavailable
+from chancelery.exceptions import InvalidSessionEngine, LayerUnavailable
 from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.registry import ChannelLayerWrapper, channel_layers
+from chancelery.sessions import connection, redis
 
 TAG = "chancelery"
 REDIS_TAG = "chancelery_redis"
@@ -34,7 +35,15 @@ _FLUSHING_CACHES = ("django_redis.cache.RedisCache",)
 
 def register() -> None:
     """Tell Django of the checks."""
-    for check in (check_options, check_channel_layers, check_several_processes, check_cluster, check_caches):
+    for check in (
+        check_options,
+        check_channel_layers,
+        check_several_processes,
+        check_cluster,
+        check_caches,
+        check_sessions,
+        check_subprotocols,
+    ):
         checks.register(check, TAG)
     checks.register(check_servers, REDIS_TAG, deploy=True)
 
@@ -85,6 +94,32 @@ def check_cluster(**_: object) -> list[checks.CheckMessage]:
 def check_caches(**_: object) -> list[checks.CheckMessage]:
     """E004: no cache would remove queues and jobs with its own keys when it is cleared; E005: ours can be made."""
     return [message for alias in settings.CACHES for message in _cache_errors(alias, settings.CACHES[alias])]
+
+
+def check_sessions(**_: object) -> list[checks.CheckMessage]:
+    """E009, W002: the engine of channel sessions can keep them; E010: that of sessions in Redis knows where to."""
+    engine = connection.engine_name()
+    if redis.__name__ in (engine, settings.SESSION_ENGINE):
+        try:
+            redis.server()
+        except ImproperlyConfigured as error:
+            return [checks.Error(str(error), id="chancelery.E010")]
+    try:
+        connection.session_class(engine)
+    except InvalidSessionEngine as error:
+        if getattr(settings, "CHANNEL_SESSION_ENGINE", None):
+            return [checks.Error(str(error), id="chancelery.E009")]
+        # Nobody has asked for channel sessions: the decorators may not be used at all.
+        return [checks.Warning(str(error), id="chancelery.W002")]
+    return []
+
+
+def check_subprotocols(**_: object) -> list[checks.CheckMessage]:
+    """E011: CHANNELS_WS_PROTOCOLS is a list of texts."""
+    found = getattr(settings, "CHANNELS_WS_PROTOCOLS", None) or []
+    if isinstance(found, list | tuple) and all(isinstance(name, str) for name in found):
+        return []
+    return [checks.Error(f"CHANNELS_WS_PROTOCOLS is a list of texts, not {found!r}", id="chancelery.E011")]
 
 
 def check_servers(**_: object) -> list[checks.CheckMessage]:
@@ -179,7 +214,7 @@ def _urls() -> Iterator[tuple[str, str]]:
         options = config.get("CONFIG", {}) if isinstance(config, dict) else {}
         hosts = options.get("hosts", ()) if isinstance(options, dict) else ()
         for host in [hosts] if isinstance(hosts, str) else hosts:
-            yield f"CHANNEL_LAYERS[{alias!r}]", str(host)
+            yield f"CHANNEL_LAYERS[{alias!r}]", str(url_of_pair(host))
     for setting in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
         url = getattr(settings, setting, None)
         if isinstance(url, str):

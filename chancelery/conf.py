@@ -35,8 +35,8 @@ class Settings:
     """How long a connecting socket waits for its connect consumer before it is turned away with 403."""
     http_timeout: float = 60.0
     """How long an HTTP request over the layer waits for its response before it is answered with 503."""
-    max_body_bytes: int = 2621440
-    """The largest HTTP body that the gateway sends over the layer; a larger one is answered with 413."""
+    max_body_bytes: int = 100 * 1024 * 1024
+    """The largest HTTP body that the gateway takes; a larger one is answered with 413."""
     outgoing_buffer_bytes: int = 4 * 1024 * 1024
     """What may wait for one slow websocket client; `outgoing_policy` says what happens beyond."""
     outgoing_policy: OutgoingPolicy = "close"
@@ -51,6 +51,12 @@ class Settings:
     """How long a socket that keeps sending too much is slowed before it is closed with 1008. None: for ever."""
     check_origin: bool = True
     """Whether a browser's Origin must be in ALLOWED_HOSTS (on any port) or in CSRF_TRUSTED_ORIGINS."""
+    session_key_in_url: bool = False
+    """Whether `?session_key=` names the browser's session where no cookie does. URLs end up in logs and histories."""
+    close_on_logout: bool = False
+    """Whether a logout, or a change of a user's password or `is_active`, closes the sockets concerned with 4401."""
+    recheck_user: bool = False
+    """Whether each message is checked for its socket's user being logged in still; if not, it is closed with 4401."""
     job_expiry: float = 86400.0
     """How long the record of a job that has not ended is kept."""
     job_result_expiry: float = 3600.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 
-MAX_LENGTH = 99
+MAX_LENGTH = 100
 _CHANNEL = re.compile(r"[A-Za-z0-9_.-]+(?:[?!][A-Za-z0-9_.-]+)?", re.ASCII)
 _GROUP = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _PROCESS = re.compile(r"[A-Za-z0-9_.-]+!", re.ASCII)

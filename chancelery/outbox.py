@@ -52,9 +52,27 @@ class Outbox:
         """Have *call* called once the consumer has returned normally; if it raises, never."""
         self.deferred.append(call)
 
+    def note_sent(self, send: Send) -> None:
+        """Take note of what was sent past this outbox."""
+        if _is_for_now(send):
+            self.at_once.add(send.address)
+
+    def take(self) -> list[tuple[str, Send]]:
+        """Take out what is held, to be sent now."""
+        taken = self.sends.copy()
+        self.sends.clear()
+        for _, send in taken:
+            self.note_sent(send)
+        return taken
+
+    def discard(self) -> None:
+        """Forget what is held and deferred: the message is handled again later, and sends it then."""
+        self.sends.clear()
+        self.deferred.clear()
+
     def reached(self, address: str) -> bool:
-        """Tell whether anything was sent to *address*, held or not."""
-        return address in self.at_once or any(send.address == address for _, send in self.sends)
+        """Tell whether anything was sent to *address*, held or not, that goes there without waiting for its time."""
+        return address in self.at_once or any(send.address == address and _is_for_now(send) for _, send in self.sends)
 
 
 def current() -> Outbox | None:
@@ -80,3 +98,7 @@ def post(layer: ChannelLayer, send: Send) -> None:
         if time.monotonic() >= give_up_at:
             raise refused[0].error
         time.sleep(_RETRY_SECONDS)
+
+
+def _is_for_now(send: Send) -> bool:
+    return not send.delay_ms and not send.due_ms

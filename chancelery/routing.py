@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from asgiref.sync import iscoroutinefunction
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
@@ -28,6 +29,7 @@ Match: TypeAlias = "tuple[Consumer, dict[str, Any]]"
 _Filters: TypeAlias = "list[tuple[str, re.Pattern[str]]]"
 
 _MODULE_NAMES = ("channel_routing", "routing")
+_provided: dict[str, Consumer | str] = {}
 
 
 class _Named(Protocol):
@@ -167,6 +169,8 @@ class Router:
         """
         Have what no route matches handled as one expects: HTTP requests by views, disconnects by nothing.
 
+        What is sent to `asgi.delay` is sent on later, unless that is routed, or the app `chancelery.delay` reads it.
+
         Sockets are accepted, and what they say ignored, only if these channels are not routed at all: a path that no
         route matches is turned away.
         """
@@ -179,6 +183,9 @@ class Router:
             self._defaults.append(Route("websocket.connect", connect_consumer))
         if "websocket.receive" not in routed:
             self._defaults.append(Route("websocket.receive", null_consumer))
+        if "asgi.delay" not in routed and not apps.is_installed("chancelery.delay"):
+            self._defaults.append(Route("asgi.delay", "chancelery.worker.delays.send_on"))
+        self._defaults += [Route(name, consumer) for name, consumer in _provided.items() if name not in routed]
         self._index = _indexed([*self._routes, *self._defaults])
 
     @classmethod
@@ -190,6 +197,11 @@ class Router:
 route = Route
 route_class = RouteClass
 include = Include
+
+
+def provide(channel: str, consumer: Consumer | str) -> None:
+    """Have *channel* handled by *consumer* where no route names it: for what a room sends to itself."""
+    _provided[channel] = consumer
 
 
 def is_async(consumer: Consumer) -> bool:

@@ -16,10 +16,10 @@ from celery import chain, chord
 from django.utils import timezone
 
 from chancelery import Group
-from chancelery.generic.websockets import WebsocketConsumer
+from chancelery.generic.websockets import WebsocketConsumer, WebsocketDemultiplexer
 from chancelery.message import Message
 from chancelery.tasks import Job, escalate
-from example import counting, tasks
+from example import bindings, counting, tasks
 from example.frames import BadFrame, read
 from example.models import Upload
 
@@ -47,6 +47,13 @@ class Chat(WebsocketConsumer):
             self.send(text=f"(not sent: a room takes text frames of at most {MAX_CHAT_TEXT} characters)")
         else:
             self.group_send(chat_group(room), text=text)
+
+
+class Sliders(WebsocketDemultiplexer):
+    """What pages say to the sliders, and hear of them."""
+
+    consumers = {bindings.SliderBinding.stream: bindings.SliderBinding.consumer}  # noqa: RUF012 - as projects write it
+    groups = (bindings.GROUP,)
 
 
 def jobs(message: Message) -> None:

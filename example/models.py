@@ -1,4 +1,4 @@
-"""Texts that visitors gave, and what was counted in parts of them."""
+"""Texts that visitors gave, what was counted in parts of them, and sliders that everybody may move."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import uuid
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils import timezone
 
@@ -74,6 +76,24 @@ class PartCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.upload_id}: bytes {self.start} to {self.stop}"
+
+
+class Slider(models.Model):
+    """A value from 0 to 100 that every open page shows. `saves` stays here: the binding does not name it."""
+
+    name = models.CharField(max_length=50, unique=True)
+    value = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(100)])
+    saves = models.PositiveIntegerField(default=0, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store it, and count that."""
+        self.saves += 1
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "saves"}
+        super().save(*args, **kwargs)
 
 
 def _write(path: Path, chunks: Iterable[bytes]) -> int:

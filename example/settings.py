@@ -19,12 +19,21 @@ WSGI_APPLICATION = "example.wsgi.application"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-INSTALLED_APPS = ["django.contrib.staticfiles", "chancelery", "example"]
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "chancelery",  # before staticfiles, whose runserver would be found otherwise
+    "django.contrib.staticfiles",
+    "example",
+]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]

@@ -6,6 +6,7 @@ from example import views
 
 urlpatterns = [
     path("", views.page, name="page"),
+    path("sliders/", views.sliders, name="sliders"),
     path("upload/", views.upload, name="upload"),
     path("health/", views.health, name="health"),
 ]

@@ -1,4 +1,4 @@
-"""The page, and the way for texts that are too long for a frame of a socket."""
+"""The pages, and the way for texts that are too long for a frame of a socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_POST, require_safe
 
 from example import frames
-from example.models import MAX_UPLOAD_BYTES, Upload, UploadRefused
+from example.models import MAX_UPLOAD_BYTES, Slider, Upload, UploadRefused
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -26,6 +26,13 @@ def page(request: HttpRequest) -> HttpResponse:
         "max_parts": frames.MAX_PARTS,
     }
     return render(request, "example/page.html", context)
+
+
+@require_safe
+def sliders(request: HttpRequest) -> HttpResponse:
+    """Sliders that move on every open page."""
+    context = {"daphne_port": settings.DAPHNE_PORT, "sliders": Slider.objects.order_by("pk")}
+    return render(request, "example/sliders.html", context)
 
 
 @require_POST

@@ -153,3 +153,29 @@ def free_port() -> int:
     with socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("engine", "complaint"),
+    [
+        ("django.contrib.sessions.backends.signed_cookies", "cannot be kept in cookies"),
+        ("no.such.engine", "no module with a SessionStore"),
+    ],
+)
+def test_an_engine_that_cannot_keep_channel_sessions_is_an_error(engine: str, complaint: str) -> None:
+    assert complaint in found(CHANNEL_SESSION_ENGINE=engine)["chancelery.E009"]
+
+
+def test_signed_cookies_for_the_site_are_a_warning_unless_channel_sessions_have_an_engine() -> None:
+    cookies = "django.contrib.sessions.backends.signed_cookies"
+    assert "cannot be kept in cookies" in found(SESSION_ENGINE=cookies)["chancelery.W002"]
+    assert found(SESSION_ENGINE=cookies, CHANNEL_SESSION_ENGINE="django.contrib.sessions.backends.db") == {}
+
+
+@pytest.mark.parametrize("setting", ["SESSION_ENGINE", "CHANNEL_SESSION_ENGINE"])
+def test_sessions_in_redis_that_do_not_know_where_are_an_error(setting: str) -> None:
+    engine = {setting: "chancelery.sessions.redis"}
+    assert "needs CHANCELERY_SESSIONS" in found(**engine)["chancelery.E010"]
+    wrong = {"URL": "redis+cluster://h", "PREFIX": "s:"}
+    assert "Redis Cluster" in found(**engine, CHANCELERY_SESSIONS=wrong)["chancelery.E010"]
+    assert found(**engine, CHANCELERY_SESSIONS={"URL": "redis://h", "PREFIX": "s:"}) == {}

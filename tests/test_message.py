@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from chancelery.message import Message
+from chancelery import Channel, outbox
+from chancelery.exceptions import ChannelFull
+from chancelery.layers.memory import InMemoryChannelLayer
+from chancelery.message import Message, pending_message_store
 from chancelery.trail import Hop
 from tests.routed import received, routed
 
@@ -70,8 +73,66 @@ def test_a_message_knows_its_attempt_and_so_does_its_copy(wrapper):
     assert Message({}, "a", wrapper, (), 3).copy().attempt == 3
 
 
+def test_a_message_knows_whether_it_is_doomed_and_so_does_its_copy(wrapper):
+    message = Message({}, "a", wrapper)
+    assert message.__doomed__ is message.copy().__doomed__ is False
+    message.__doomed__ = True
+    assert message.copy().__doomed__ is True
+
+
 def test_decorators_may_set_what_they_like_on_it(wrapper):
     message = Message({}, "a", wrapper)
     message.user = "someone"
     assert message.user == "someone"
     assert repr(message) == "<Message on 'a'>"
+
+
+# Channels 1's door to what is held
+
+
+def test_what_is_pending_is_held_from_prepare_to_flush(wrapper):
+    assert not pending_message_store.active
+    pending_message_store.prepare()
+    assert pending_message_store.active
+    Channel("a").send({"n": 1})
+    pending_message_store.append(Channel("a"), {"n": 2})
+    assert received(wrapper.layer, "a") == []
+    pending_message_store.send_and_flush()
+    assert received(wrapper.layer, "a") == [{"n": 1}, {"n": 2}]
+    assert not pending_message_store.active
+    Channel("a").send({"n": 3})
+    assert received(wrapper.layer, "a") == [{"n": 3}]
+
+
+def test_a_full_channel_takes_nothing_else_with_it_when_what_is_pending_is_flushed(settings):
+    settings.CHANCELERY = {"CAPACITY_WAIT": 0.01}
+    with routed(layer=InMemoryChannelLayer(capacity=1)) as full:
+        pending_message_store.prepare()
+        for name in ("a", "a", "b"):
+            Channel(name).send({"to": name})
+        with pytest.raises(ChannelFull, match='channel "a" holds 1'):
+            pending_message_store.send_and_flush()
+        assert not pending_message_store.active
+        assert received(full.layer, "a", "b") in ([{"to": "a"}, {"to": "b"}], [{"to": "b"}, {"to": "a"}])
+
+
+def test_in_a_consumer_a_flush_sends_what_is_held_and_the_rest_is_held_again(wrapper):
+    with outbox.holding() as box:
+        Channel("a").send({"n": 1})
+        pending_message_store.send_and_flush()
+        assert received(wrapper.layer, "a") == [{"n": 1}]
+        assert box.reached("a")
+        Channel("b").send({"n": 2})
+        assert [send.address for _, send in box.sends] == ["b"]
+
+
+def test_what_nested_code_has_pending_does_not_mix(wrapper):
+    pending_message_store.prepare()
+    Channel("a").send({"n": 1})
+    pending_message_store.prepare()
+    Channel("a").send({"n": 2})
+    pending_message_store.send_and_flush()
+    assert received(wrapper.layer, "a") == [{"n": 2}]
+    pending_message_store.send_and_flush()
+    pending_message_store.send_and_flush()
+    assert received(wrapper.layer, "a") == [{"n": 1}]

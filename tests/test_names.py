@@ -26,7 +26,7 @@ def test_groups_are_one_part(name: str) -> None:
     assert names.require_group(name) == name
     for mark in "?!":
         with pytest.raises(TypeError):
-            names.require_group(f"{name}{mark}{name}"[:99])
+            names.require_group(f"{name}{mark}{name}"[:100])
 
 
 @given(part)
@@ -48,10 +48,10 @@ def test_everything_else_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("require", [names.require_channel, names.require_group, names.require_receivable])
 class TestEveryKind:
-    def test_a_name_has_1_to_99_characters(self, require) -> None:
+    def test_a_name_has_1_to_100_characters(self, require) -> None:
         assert require("n") == "n"
-        assert require("n" * 99) == "n" * 99
-        for name in ("", "n" * 100):
+        assert require("n" * 100) == "n" * 100
+        for name in ("", "n" * 101):
             with pytest.raises(TypeError):
                 require(name)
 
@@ -84,7 +84,7 @@ class TestEveryKind:
 def test_the_error_says_what_is_wrong_and_what_is_allowed(require, words: str) -> None:
     with pytest.raises(TypeError, match=rf"'a b' is not a valid {words}"):
         require("a b")
-    with pytest.raises(TypeError, match="1 to 99 ASCII letters, digits, hyphens, underscores and periods"):
+    with pytest.raises(TypeError, match="1 to 100 ASCII letters, digits, hyphens, underscores and periods"):
         require("a b")
 
 

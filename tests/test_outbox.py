@@ -98,3 +98,24 @@ def test_a_channel_that_stays_full_is_an_error_that_says_what_to_do(settings):
         Channel("a").send({})
         with pytest.raises(ChannelFull, match='channel "a" holds 1 messages: add workers, or raise its capacity'):
             Channel("a").send({})
+
+
+def test_what_goes_out_later_has_not_reached_anybody():
+    with routed(), outbox.holding() as box:
+        Channel("a").send({}, delay=1)
+        Channel("b").send({}, immediately=True, delay=1)
+        assert not box.reached("a")
+        assert not box.reached("b")
+        Channel("a").send({})
+        assert box.reached("a")
+
+
+def test_what_is_held_can_be_discarded_but_not_what_went_out_at_once():
+    with routed() as wrapper, outbox.holding() as box:
+        Channel("a").send({"n": 1}, immediately=True)
+        Channel("a").send({"n": 2})
+        box.defer(list)
+        box.discard()
+        assert (box.sends, box.deferred) == ([], [])
+        assert box.reached("a")
+        assert received(wrapper.layer, "a") == [{"n": 1}]

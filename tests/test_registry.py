@@ -10,6 +10,7 @@ import pytest
 from chancelery import DEFAULT_CHANNEL_LAYER, Channel, channel_layers, route
 from chancelery.exceptions import InvalidChannelLayerError
 from chancelery.layers.memory import InMemoryChannelLayer
+from chancelery.layers.redis import RedisChannelLayer
 from chancelery.registry import ChannelLayerWrapper
 
 MEMORY = "chancelery.layers.memory.InMemoryChannelLayer"
@@ -110,7 +111,7 @@ def test_a_wrapper_can_be_copied(settings):
         ([], r"CHANNEL_LAYERS is a dict of alias -> configuration, not \[\]"),
         ({}, "has no alias 'default'; known are none: the setting is empty or missing"),
         ({"main": {}}, "has no alias 'default'; known are 'main'"),
-        ({"default": "redis"}, r"\['default'\] is a dict of BACKEND, ROUTING, CONFIG, not 'redis'"),
+        ({"default": "redis"}, r"\['default'\] is a dict of BACKEND, ROUTING, CONFIG, TEST_CONFIG, not 'redis'"),
         ({"default": {"ROUTING": []}}, r"\['default'\] has no BACKEND: name a class"),
         ({"default": {"BACKEND": MEMORY}}, r"\['default'\] has no ROUTING: name a list of routes"),
         ({"default": {"BACKEND": MEMORY, "ROUTES": []}}, "has no key 'ROUTES'; known are BACKEND, ROUTING, CONFIG"),
@@ -134,3 +135,55 @@ def test_without_the_setting_no_alias_is_known(settings):
     del settings.CHANNEL_LAYERS
     with pytest.raises(InvalidChannelLayerError, match="no alias 'other'"):
         channel_layers["other"]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("asgiref.inmemory", InMemoryChannelLayer),
+        ("asgiref.inmemory.ChannelLayer", InMemoryChannelLayer),
+        ("asgi_redis", RedisChannelLayer),
+        ("asgi_redis.RedisChannelLayer", RedisChannelLayer),
+        ("asgi_redis.core.RedisChannelLayer", RedisChannelLayer),
+    ],
+)
+def test_the_backends_of_channels_1_are_ours_under_their_old_names(settings, path, kind):
+    options = {} if kind is InMemoryChannelLayer else {"hosts": ["redis://127.0.0.1:1/0"]}
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": path, "CONFIG": options, "ROUTING": []}}
+    assert isinstance(channel_layers["default"].layer, kind)
+
+
+def test_a_test_backend_has_the_options_of_test_config_and_the_routing(settings):
+    configured(settings, CONFIG={"capacity": 7}, TEST_CONFIG={"capacity": 3})
+    wrapper = channel_layers.make_test_backend("default")
+    assert wrapper.capacity_of("a") == 3
+    assert wrapper.router.channels == {"a"}
+    assert wrapper.layer is not channel_layers["default"].layer
+
+
+def test_each_test_backend_on_redis_has_keys_of_its_own(settings):
+    hosts = ["redis://127.0.0.1:1"]
+    configured(settings, BACKEND="chancelery.layers.redis", CONFIG={"hosts": hosts}, TEST_CONFIG={"hosts": hosts})
+    one, other = (channel_layers.make_test_backend("default") for _ in range(2))
+    assert one.layer.prefix.startswith("test:")
+    assert other.layer.prefix != one.layer.prefix
+    assert not one.local_only()
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ({}, r"\['default'\] has no TEST_CONFIG: give it the options of its BACKEND in tests"),
+        ({"TEST_CONFIG": []}, r"\['default'\] has a TEST_CONFIG that is no dict of the backend's options: \[\]"),
+        ({"TEST_CONFIG": {"size": 1}}, r"\['default'\] has a TEST_CONFIG that its BACKEND refuses: .*size"),
+    ],
+)
+def test_a_test_backend_that_cannot_be_made_is_named_with_alias_and_key(settings, config, complaint):
+    configured(settings, **config)
+    with pytest.raises(InvalidChannelLayerError, match=complaint):
+        channel_layers.make_test_backend("default")
+
+
+def test_a_wrapper_tells_whether_its_layer_is_in_this_process_alone(settings):
+    configured(settings)
+    assert channel_layers["default"].local_only()

@@ -11,9 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+Host: TypeAlias = "str | tuple[str, int]"
+"""A URL, or host and port."""
 
 SCHEMES = ("redis", "rediss", "unix", "sentinel")
 SENTINEL_PORT = 26379
@@ -174,6 +178,14 @@ def _sentinel(text: str) -> tuple[str, int]:
     if not host:
         raise ImproperlyConfigured(f"a host of the sentinel:// URL of Redis cannot be read: {_EXPECTED}")
     return host, port
+
+
+def url_of_pair(host: object) -> object:
+    """Return the URL of a Redis that is named by host and port, as Channels 1 can; what is no such pair, as it is."""
+    match host:
+        case (str(name), int(port)):
+            return f"redis://{_bracketed(name)}:{port}"
+    return host
 
 
 def _bracketed(host: str) -> str:

@@ -79,6 +79,11 @@ class Deployment:
         return f"{self.prefix}:c:"
 
     @property
+    def session_prefix(self) -> str:
+        """What the keys of sessions begin with that `chancelery.sessions.redis` keeps."""
+        return f"{self.prefix}:s:"
+
+    @property
     def job_prefix(self) -> str:
         """What the keys of job records begin with."""
         return f"{self.prefix}:j:"
@@ -91,7 +96,14 @@ class Deployment:
 
         routing: the default layer's ROUTING, a dotted path or a list. Whatever is assigned after it overrides it.
         """
-        return {**self._channels(routing), **self._cache(), **self._broker(), **self._results(), **self._worker()}
+        return {
+            **self._channels(routing),
+            **self._cache(),
+            **self._sessions(),
+            **self._broker(),
+            **self._results(),
+            **self._worker(),
+        }
 
     def _channels(self, routing: str | Sequence[Any]) -> dict[str, Any]:
         config = {"hosts": [self.address.for_redis()], "prefix": self.layer_prefix}
@@ -108,7 +120,13 @@ class Deployment:
                     "KEY_PREFIX": self.cache_prefix.removesuffix(":"),  # Django puts the colon
                 }
             },
+        }
+
+    def _sessions(self) -> dict[str, Any]:
+        return {
             "SESSION_ENGINE": "django.contrib.sessions.backends.cache",
+            "CHANNEL_SESSION_ENGINE": "chancelery.sessions.redis",
+            "CHANCELERY_SESSIONS": {"URL": self.address.for_redis(), "PREFIX": self.session_prefix},
         }
 
     def _broker(self) -> dict[str, Any]:

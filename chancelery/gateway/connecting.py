@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+
 from chancelery import conf
 from chancelery.gateway import origin
 from chancelery.gateway.backlog import COST_OF_WAITING
@@ -21,10 +23,13 @@ if TYPE_CHECKING:
 class Connecting:
     """What a socket is told before its connect consumer has accepted it."""
 
-    __slots__ = ("_letters", "_size", "offered", "timeout")
+    __slots__ = ("_letters", "_size", "offered", "subprotocol", "timeout")
 
     def __init__(self, scope: Scope) -> None:
         self.offered = tuple(scope.get("subprotocols") or ())
+        known = getattr(settings, "CHANNELS_WS_PROTOCOLS", None) or ()
+        self.subprotocol = next((name for name in self.offered if name in known), None)
+        """What it is accepted with, unless the consumer names another."""
         self.timeout: asyncio.TimerHandle | None = None
         self._letters: list[tuple[Letter, Reply]] = []
         self._size = 0

@@ -218,9 +218,8 @@ class Connection:
         self._finish()
 
     def _answer(self, letter: Letter, reply: Reply) -> None:
-        offered = self._connecting.offered if self._connecting is not None else ()
         try:
-            state, actions = protocol.answer(self._state, reply, offered)
+            state, actions = self._what_to_do(reply)
         except BadReply as error:
             letter.complain(error)
             return
@@ -235,6 +234,11 @@ class Connection:
         if state is not State.CONNECTING and self._connecting is not None:
             for waiting_letter, waiting_reply in self._stop_connecting():
                 self._answer(waiting_letter, waiting_reply)
+
+    def _what_to_do(self, reply: Reply) -> tuple[State, tuple[Action, ...]]:
+        if self._connecting is None:
+            return protocol.answer(self._state, reply)
+        return protocol.answer(self._state, reply, self._connecting.offered, self._connecting.subprotocol)
 
     def _act(self, action: Action) -> None:
         given_up = self._outgoing.send(action)

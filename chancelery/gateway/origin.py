@@ -1,22 +1,16 @@
 """
 Which pages may open a websocket here, by the Origin header that browsers send.
 
-Without this check any page that a user visits could open a socket in that user's name, cookies and all. Knows Django's
-settings; nothing of sockets. Source: RFC 6455, 10.2; RFC 6454.
+Without this check any page that a user visits could open a socket in that user's name, cookies and all. Source:
+RFC 6455, 10.2; RFC 6454.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
-
-from django.conf import settings
-from django.http.request import split_domain_port, validate_host
-from django.utils.http import is_same_domain
 
 from chancelery import conf
-
-_LOCAL = [".localhost", "127.0.0.1", "[::1]"]
+from chancelery.security import origins
 
 
 def origin_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
@@ -30,24 +24,7 @@ def is_allowed(origin: bytes | None) -> bool:
     if origin is None or not conf.current().check_origin:
         return True
     try:
-        parts = urlsplit(origin.decode("ascii"))
-    except ValueError:
+        found = origins.read(origin.decode("ascii"))
+    except UnicodeDecodeError:
         return False
-    domain, _ = split_domain_port(parts.netloc)
-    if not parts.scheme or not domain:
-        return False
-    return validate_host(domain, _allowed_hosts()) or _is_trusted(parts.scheme, parts.netloc.lower())
-
-
-def _allowed_hosts() -> list[str]:
-    if settings.DEBUG and not settings.ALLOWED_HOSTS:
-        return _LOCAL
-    return list(settings.ALLOWED_HOSTS)
-
-
-def _is_trusted(scheme: str, netloc: str) -> bool:
-    for trusted in settings.CSRF_TRUSTED_ORIGINS:
-        parts = urlsplit(trusted)
-        if parts.scheme == scheme and is_same_domain(netloc, parts.netloc.lower().lstrip("*")):
-            return True
-    return False
+    return found is not None and (origins.is_allowed_host(found.host) or origins.is_trusted(found))

@@ -7,7 +7,7 @@ Knows a server's door and nothing of what the actions mean.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from chancelery.gateway.backlog import Backlog, Bounds
 from chancelery.gateway.protocols import Action
@@ -21,13 +21,16 @@ class Outgoing:
     """
     Hands actions to a server in order. As long as the server takes them at once that is all; when one has to wait, a
     task of its own does the waiting, and what follows queues up behind it, within *bounds*.
+
+    progressed: called each time that the server has taken one more of those that had to wait.
     """
 
-    __slots__ = ("_backlog", "_bounds", "_door", "_writer")
+    __slots__ = ("_backlog", "_bounds", "_door", "_progressed", "_writer")
 
-    def __init__(self, door: ServerDoor, bounds: Bounds) -> None:
+    def __init__(self, door: ServerDoor, bounds: Bounds, progressed: Callable[[], None] | None = None) -> None:
         self._door = door
         self._bounds = bounds
+        self._progressed = progressed
         self._backlog: Backlog | None = None
         self._writer: asyncio.Task[None] | None = None
 
@@ -55,6 +58,11 @@ class Outgoing:
             self._writer.cancel()
         return self.drop()
 
+    @property
+    def behind(self) -> int:
+        """How many actions the server has not taken yet."""
+        return 0 if self._backlog is None else len(self._backlog) + 1
+
     async def settled(self) -> None:
         """Return when the server has taken everything."""
         if self._writer is not None:
@@ -81,6 +89,8 @@ class Outgoing:
             while True:
                 if rest is not None:
                     await rest
+                if self._progressed is not None:
+                    self._progressed()
                 action = backlog.take()
                 if action is None:
                     return

@@ -7,6 +7,7 @@ Knows nothing of ASGI. Started once per loop; a process that serves with several
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from typing import Final, Protocol
 
 from chancelery import conf, names
 from chancelery.exceptions import ChanceleryError, LayerUnavailable
+from chancelery.gateway.confirmations import answer_late
 from chancelery.gateway.departures import Departure, Departures
 from chancelery.gateway.posting import Posted, Posting
 from chancelery.gateway.replies import Recipient, Replies
@@ -58,7 +60,8 @@ class GatewayProcess:
         self._guests: dict[str, Guest] = {}
         self._posting = Posting(layer)
         self._departures = Departures(layer, self._posting, self._forget)
-        self._replies = Replies(layer, self.name, self._guests, self._departures.discard, self.tally)
+        missed = functools.partial(answer_late, self)
+        self._replies = Replies(layer, self.name, self._guests, self._departures.discard, self.tally, missed=missed)
         self._tasks: list[asyncio.Task[None]] = []
         self._empty = asyncio.Event()
         self._empty.set()
@@ -91,9 +94,14 @@ class GatewayProcess:
         if not self._guests:
             self._empty.set()
 
-    def post(self, send: Send) -> Posted:
-        """Send *send* with this tick's batch. It is worth trying for `capacity_wait` seconds."""
-        return self._posting.post(send, self.loop.time() + conf.current().capacity_wait)
+    def post_last(self, send: Send) -> None:
+        """Send *send*, the last message on its channel, and see to it that it gets there while it may live."""
+        self._departures.add(Departure(send.address, send, self.loop.time() + self.layer.limits.expiry))
+
+    def post(self, send: Send, patience: float | None = None) -> Posted:
+        """Send *send* with this tick's batch. It is worth trying for *patience* seconds, by default `capacity_wait`."""
+        seconds = conf.current().capacity_wait if patience is None else patience
+        return self._posting.post(send, self.loop.time() + seconds)
 
     async def insist(self, posted: Posted) -> ChanceleryError | None:
         """Return the outcome of *posted*; while there is no room, try again until it is to give up."""

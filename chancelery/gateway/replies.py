@@ -91,8 +91,12 @@ class Replies:
         recipients: Mapping[str, Recipient],
         discard: Callable[[Iterable[Membership]], None],
         counts: Tally,
+        *,
+        missed: Callable[[Content], None],
     ) -> None:
-        """discard: ends memberships of channels that are no longer here."""
+        """
+        discard: ends memberships of channels that are no longer here. missed: is told what came for one that is over.
+        """
         self._layer = layer
         self._process = process
         self._recipients = recipients
@@ -104,6 +108,7 @@ class Replies:
         self._complaints = Burst(_logger, logging.ERROR)
         self._late = Burst(_logger, logging.INFO)
         self._tally = counts
+        self._missed = missed
 
     def forget(self, channel: str) -> list[Membership]:
         """Drop what is known of a channel that has closed, and return its memberships, for the layer to end."""
@@ -149,6 +154,7 @@ class Replies:
     def _miss(self, item: Inbound) -> None:
         """Count a reply that comes too late: mostly, its socket has closed a moment ago."""
         self._tally.add(tally.UNDELIVERABLE)
+        self._missed(item.content)
         way = trail.describe(item.trail)
         self._late.say("late", "no socket or request is there for a reply to %s. It came by %s", item.channels[0], way)
 

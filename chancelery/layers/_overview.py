@@ -20,6 +20,7 @@ def overview(store: Store, now_ms: int) -> Overview:
         busy_lanes=store.queues.busy_lanes,
         dead_letters=len(store.letters),
         counters=store.ledger.in_total(),
+        delayed=len(store.timing),
     )
 
 

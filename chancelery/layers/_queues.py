@@ -81,6 +81,10 @@ class Queues:
             self._ready.setdefault(parcel.channel, deque()).appendleft(parcel)
         self._on_ready()
 
+    def readmit(self, parcel: Parcel) -> None:
+        """Put a message that was out, and whose lane is with it still, onto its channel again: always room."""
+        self._append(parcel)
+
     def purge(self, channel: str, now_ms: int) -> int:
         """Drop all that lies ready on *channel*, and what that lets onto it; return how many."""
         purged = 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from chancelery import names
 from chancelery.exceptions import CorruptMessage
+from chancelery.layers._delays import Waiting
 from chancelery.layers._groups import Groups
 from chancelery.layers._leases import Leases
 from chancelery.layers._ledger import Ledger, Parcel
@@ -21,6 +22,7 @@ from chancelery.layers._letters import DeadLetters
 from chancelery.layers._mail import Mail
 from chancelery.layers._processes import Processes
 from chancelery.layers._queues import Queues
+from chancelery.layers._timing import Timing
 from chancelery.layers.values import Delivery, Fate, Finished, Reaped, ReapedProcess, Refusal, Send, Will
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class Store:
         self.groups = Groups()
         self.processes = Processes()
         self.mail = Mail(self.ledger)
+        self.timing = Timing(limits.delayed_capacity, self._let_out, self._refuse, lambda: self._ring(""))
 
     # Sending
 
@@ -62,20 +65,20 @@ class Store:
         """Store *sends*; return those for which there was no room."""
         refused = []
         for send in sends:
-            if send.to_group:
-                self._send_to_group(send, now_ms)
-            elif send.leaves and self.processes.has_left(send.lane, again=send.again):
-                continue
-            elif send.by_connection and self.processes.has_left(send.lane, again=False):
-                self.ledger.dropped("process_died", Parcel(0, send.address, send.lane, send.body))
-            elif not self._put(send.address, send, now_ms):
+            if not self._accept(send, now_ms):
                 self.ledger.refused(send.address)
                 refused.append(Refusal(send, self._layer.full(send)))
-            elif send.will:
-                self.leave_will(send.lane, send.will, now_ms)
-            elif send.leaves:
-                self.processes.void(send.lane)
         return refused
+
+    def purge(self, channel: str, now_ms: int) -> int:
+        """Drop what waits on *channel*, or for its time to go there; return how many messages that were."""
+        waited = self.timing.take_for(channel)
+        for what, _ in waited:
+            if isinstance(what, Parcel):
+                self.queues.end("purged", what, now_ms)
+            else:
+                self.letters.drop("purged", self._parcel(channel, what, now_ms), now_ms)
+        return len(waited) + self.queues.purge(channel, now_ms)
 
     def replay(self, letter: str, now_ms: int) -> bool:
         """Send a dead letter again; return whether it was there, and there was room."""
@@ -112,12 +115,15 @@ class Store:
         return deliveries
 
     def settle(self, item: Finished, lease: str, now_ms: int) -> list[Refusal]:
-        """Take a delivery out of *lease*, store what its consumer sent and release its lane; nothing if not held."""
+        """Take a delivery out of *lease*, store what its consumer sent and go on in its lane; nothing if not held."""
         parcel = self.leases.let_go(lease, item.delivery.id)
         if parcel is None:
             return []
         refused = self.post(item.sends, now_ms)
-        self.queues.release(parcel.lane, now_ms)
+        if item.later:
+            self.timing.handle_later(parcel, item.later, now_ms)
+        else:
+            self.queues.release(parcel.lane, now_ms)
         return refused
 
     def fence(self, finished: Iterable[Finished]) -> None:
@@ -188,6 +194,37 @@ class Store:
             self._swept_ms = now_ms
             self.queues.sweep(now_ms)
             self.groups.sweep(now_ms)
+            self.timing.sweep(now_ms)
+
+    def _accept(self, send: Send, now_ms: int) -> bool:
+        """Store *send*, or drop it if its connection is over; return whether there was room."""
+        if send.timed:
+            return self.timing.send(send, now_ms)
+        if send.to_group:
+            self._send_to_group(send, now_ms)
+        elif send.leaves and self.processes.has_left(send.lane, again=send.again):
+            return True
+        elif send.by_connection and self.processes.has_left(send.lane, again=False):
+            self.ledger.dropped("process_died", Parcel(0, send.address, send.lane, send.body))
+        elif not self._put(send.address, send, now_ms):
+            return False
+        elif send.will:
+            self.leave_will(send.lane, send.will, now_ms)
+        elif send.leaves:
+            self.processes.void(send.lane)
+        return True
+
+    def _let_out(self, what: Send | Parcel, now_ms: int) -> bool:
+        if isinstance(what, Parcel):
+            self.queues.readmit(what._replace(deadline_ms=now_ms + self.expiry_ms))
+        elif what.to_group:
+            self._send_to_group(what, now_ms)
+        else:
+            return self._put(what.address, what, now_ms)
+        return True
+
+    def _refuse(self, waiting: Waiting) -> None:
+        self.ledger.refused(waiting.channel)
 
     def _send_to_group(self, send: Send, now_ms: int) -> None:
         unlaned = send._replace(lane="")
@@ -198,9 +235,7 @@ class Store:
     def _put(self, place: str, send: Send, now_ms: int, capacity: int | None = None) -> bool:
         """Store *send* at *place*, a channel or, for a group's message, a process; return whether there was room."""
         process = names.process_of(place)
-        channel, lane = (send.address, "") if process else (place, send.lane)
-        attempts = 0 if process else self._layer.attempts_of(channel)
-        parcel = Parcel(now_ms + self.expiry_ms, channel, lane, send.body, attempts)
+        parcel = self._parcel(place, send, now_ms)
         if process and self.processes.was_ended(process):
             self.ledger.sent(place)
             self.ledger.dropped("process_died", parcel)
@@ -212,6 +247,12 @@ class Store:
         if process:
             self._ring(process)
         return True
+
+    def _parcel(self, place: str, send: Send, now_ms: int) -> Parcel:
+        deadline_ms = now_ms + self.expiry_ms
+        if names.process_of(place):
+            return Parcel(deadline_ms, send.address, "", send.body)
+        return Parcel(deadline_ms, place, send.lane, send.body, self._layer.attempts_of(place))
 
 
 def milliseconds(seconds: float) -> int:

@@ -9,6 +9,8 @@ it and can be imported by others. Semantics are those of the ASGI 1 draft's chan
 *   **Leases.** `fetch` moves messages into a lease; `finish` takes them out. When a lease runs out, `reap` ends it:
     what its worker had not begun goes back to the front of its channel, in order; what it had begun is dropped with a
     record or, on a channel of `at_least_once`, handed out again, and a dead letter after the last attempt.
+*   **Time.** A message may be sent for later, or a delivery be given back to be handled again later: it waits apart,
+    until `move_due` puts it onto its channel. Somebody has to call that.
 *   **Mail.** Messages to process-local channels, and to groups that have some, lie in one first-in-first-out list per
     process, together with the changes of its memberships.
 
@@ -21,12 +23,14 @@ from __future__ import annotations
 import fnmatch
 import random
 import re
+import time
+import warnings
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from chancelery import names
+from chancelery import exceptions, names
 from chancelery.exceptions import ChannelFull, InvalidChannelLayerError, MessageTooLarge
 from chancelery.layers import codec
 from chancelery.layers.mailbox import Collected, Mailbox
@@ -36,11 +40,13 @@ from chancelery.layers.values import (
     CapacityPatterns,
     ChannelOverview,
     Clock,
+    Coalesce,
     DeadLetter,
     Delivery,
     Fate,
     Fetched,
     Finished,
+    Later,
     LeaseOverview,
     Limits,
     Overview,
@@ -56,15 +62,19 @@ if TYPE_CHECKING:
     from chancelery.trail import Trail
     from chancelery.types import Content
 
+_SHORTEST_WAIT_SECONDS = 0.001
+
 __all__ = [
     "MAX_FETCH",
     "ChannelLayer",
     "ChannelOverview",
+    "Coalesce",
     "DeadLetter",
     "Delivery",
     "Fate",
     "Fetched",
     "Finished",
+    "Later",
     "LeaseOverview",
     "Limits",
     "Overview",
@@ -75,11 +85,16 @@ __all__ = [
     "Will",
 ]
 
+DEFAULT_CAPACITIES: Final = {"http.request.body[?]*": 4}
+"""Unless `channel_capacity` says otherwise: what waits of one upload holds up its client, each has a quarter MiB."""
+
 
 class ChannelLayer(ABC):
     """The contract. A method that sends raises TypeError for a bad name or content, before anything is sent."""
 
     extensions: ClassVar[tuple[str, ...]] = ("groups", "flush", "statistics")
+    ChannelFull: ClassVar = ChannelFull
+    MessageTooLarge: ClassVar = MessageTooLarge
 
     def __init__(
         self,
@@ -103,7 +118,8 @@ class ChannelLayer(ABC):
         self.clock = clock
         self.cipher = None if encryption_keys is None else _cipher(encryption_keys)
         """What encrypts; None when nothing is encrypted."""
-        self._patterns = [(_compiled(pattern), count) for pattern, count in (channel_capacity or {}).items()]
+        patterns = [*(channel_capacity or {}).items(), *DEFAULT_CAPACITIES.items()]
+        self._patterns = [(_compiled(pattern), count) for pattern, count in patterns]
         self._at_least_once = [(_compiled(pattern), _attempts(n)) for pattern, n in (at_least_once or {}).items()]
         self._capacities: dict[str, int] = {}
         self._mailboxes: dict[str, tuple[Mailbox, deque[tuple[str, Content]]]] = {}
@@ -141,6 +157,11 @@ class ChannelLayer(ABC):
             self.wait(channels, timeout=5)
             taken = self._receive_now(channels)
         return taken or (None, None)
+
+    def receive_many(self, channels: Sequence[str], block: bool = False) -> tuple[str, Content] | tuple[None, None]:  # noqa: FBT001, FBT002 - Channels 1's signature
+        """`receive`, under its old name."""
+        warnings.warn("receive_many() is receive()'s old name: use that", DeprecationWarning, stacklevel=2)
+        return self.receive(channels, block)
 
     def new_channel(self, pattern: str) -> str:
         """Return an unused channel name: *pattern*, which ends in `?` or `!`, and a part that cannot be guessed."""
@@ -212,8 +233,9 @@ class ChannelLayer(ABC):
             of by *begun*: the id of the last delivery that counts as begun, and with it all before it. What has not
             been begun when the lease runs out is handed to others. A worker begins nothing that it has not told.
 
-        Sends of a finished delivery are stored only if the lease still holds it: a repeated call after a lost answer,
-        or a worker that was thought dead, stores nothing twice. Raises: LayerUnavailable; call `recover`, then repeat.
+        Sends of a finished delivery are stored, and it is handled later (`Finished.later`, for which there is always
+        room), only if the lease still holds it: a repeated call after a lost answer, or a worker that was thought dead,
+        stores nothing twice. Raises: LayerUnavailable; call `recover`, then repeat.
         """
 
     def finish(self, finished: Sequence[Finished], lease: str) -> list[Refusal]:
@@ -265,6 +287,24 @@ class ChannelLayer(ABC):
     def wait(self, channels: Sequence[str], timeout: float) -> None:
         """Return when there may be something on one of *channels*, or after *timeout* seconds."""
 
+    # The door for whoever moves what has become due: any number of processes, and each message goes out once
+
+    def move_due(self, timeout: float) -> int:
+        """
+        Put all that is due onto its channels, in the order of its times, and return how many messages that were.
+
+        When nothing is due, waits until something is, for at most *timeout* seconds: a few, since of several who wait
+        one alone is woken for what is due earlier, and that one may die. A message whose channel is full is tried again
+        a second later, and counted as refused once. Raises: LayerUnavailable.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            moved, seconds = self._move_now()
+            left = end - time.monotonic()
+            if moved or left <= 0:
+                return moved
+            self._wait_until_due(min(left, max(seconds, _SHORTEST_WAIT_SECONDS)))
+
     # The doors for operators
 
     @abstractmethod
@@ -276,6 +316,7 @@ class ChannelLayer(ABC):
         """
         Drop everything that waits on *channel*, and return how many; not what is being handled. Counted as `purged`.
 
+        What waits for its time to go there is dropped, too; what waits to go to a group is not.
         Lanes go on: what followed in them on the same channel is dropped, too, and what follows on others waits there.
         Raises: TypeError for a process-local channel.
         """
@@ -393,9 +434,15 @@ class ChannelLayer(ABC):
             return 0  # mail is read by its process, without a lease
         return next((attempts for pattern, attempts in self._at_least_once if pattern.match(channel)), 0)
 
-    def full(self, send: Send) -> ChannelFull:
+    def full(self, send: Send) -> exceptions.ChannelFull:
         """Return the error for a send that found no room."""
         capacity = self.capacity_of(send.address)
+        if send.timed:
+            there = "" if send.to_group else f'channel "{send.address}" holds {capacity} messages, or '
+            return ChannelFull(
+                f"{there}{self.limits.delayed_capacity} messages wait for their time already, this one to "
+                f'"{send.address}" did not fit: send fewer, add workers, or raise delayed_capacity or the capacity'
+            )
         if send.lane:
             return ChannelFull(
                 f'channel "{send.address}" holds {capacity} messages, or the connection {send.lane} '
@@ -438,6 +485,14 @@ class ChannelLayer(ABC):
     @abstractmethod
     def _pop(self, channels: Sequence[str]) -> tuple[str, Content] | None:
         """Take one message off one of *channels*, without a lease."""
+
+    @abstractmethod
+    def _move_now(self) -> tuple[int, float]:
+        """Put all that is due onto its channels; return how many that were, and the seconds until more is due."""
+
+    @abstractmethod
+    def _wait_until_due(self, seconds: float) -> None:
+        """Return after *seconds*, which are above 0, or when a message may be due earlier than the first was."""
 
 
 def _attempts(number: int) -> int:

@@ -8,7 +8,7 @@ the time and does with the doorbell held what `_store` knows; readers sleep unti
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chancelery import names
@@ -16,6 +16,7 @@ from chancelery.layers import base
 from chancelery.layers._doorbell import Doorbell
 from chancelery.layers._overview import channel_statistics, overview
 from chancelery.layers._store import Store, milliseconds
+from chancelery.layers.admission import require_finished, require_send
 from chancelery.layers.base import (
     MAX_FETCH,
     DeadLetter,
@@ -89,7 +90,8 @@ class InMemoryChannelLayer(base.ChannelLayer):
 
     def post(self, sends: Sequence[Send]) -> list[Refusal]:
         """See `base`."""
-        _require_names(sends)
+        for send in sends:
+            require_send(send)
         with self._doorbell:
             return self._store.post(sends, self._now_ms())
 
@@ -114,7 +116,8 @@ class InMemoryChannelLayer(base.ChannelLayer):
         begun: int = 0,
     ) -> Fetched:
         """See `base`."""
-        _require_names(send for item in finished for send in item.sends)
+        for item in finished:
+            require_finished(item)
         with self._doorbell:
             now_ms, store = self._now_ms(), self._store
             is_lost = not store.leases.knows(lease) and (finished or begun)  # something of it was handed out before
@@ -181,7 +184,7 @@ class InMemoryChannelLayer(base.ChannelLayer):
         """See `base`."""
         names.require_purgeable(channel)
         with self._doorbell:
-            return self._store.queues.purge(channel, self._now_ms())
+            return self._store.purge(channel, self._now_ms())
 
     def dead_letters(self, limit: int = 100, after: str = "") -> list[DeadLetter]:
         """See `base`."""
@@ -254,7 +257,23 @@ class InMemoryChannelLayer(base.ChannelLayer):
     def close(self) -> None:
         """See `base`."""
 
+    # Time
+
+    def _move_now(self) -> tuple[int, float]:
+        with self._doorbell:
+            moved = self._store.timing.move_due(self._now_ms())
+            return moved, self._seconds_until_due()
+
+    def _wait_until_due(self, seconds: float) -> None:
+        with self._doorbell:
+            first_ms = self._store.timing.next_ms  # which may have become another since it was looked at
+            seconds = min(seconds, max(self._seconds_until_due(), 0))
+            self._doorbell.wait(lambda: self._store.timing.next_ms < first_ms, seconds)
+
     # Called with the doorbell held
+
+    def _seconds_until_due(self) -> float:
+        return (self._store.timing.next_ms - self._now_ms()) / 1000
 
     def _now_ms(self) -> int:
         return milliseconds((self.clock or time.time)())
@@ -275,18 +294,6 @@ class InMemoryChannelLayer(base.ChannelLayer):
             parcel, envelope = taken
             self._store.queues.release(parcel.lane, now_ms)
             return envelope.channel, envelope.content
-
-
-def _require_names(sends: Iterable[Send]) -> None:
-    for send in sends:
-        if send.to_group:
-            names.require_group(send.address)
-        else:
-            names.require_channel(send.address)
-        if send.lane:
-            names.require_channel(send.lane)
-        if send.will:
-            names.require_channel(send.will.address)
 
 
 ChannelLayer = InMemoryChannelLayer

@@ -30,8 +30,31 @@ class Will(NamedTuple):
     body: bytes
 
 
+class Coalesce(NamedTuple):
+    """
+    Of what is sent to one address, in one lane, with the same key, one message goes out at most every `every_ms`.
+
+    The first goes out at once; of those that come meanwhile the latest alone does, at the end of that time. The last
+    one always goes out. One that is replaced is no drop, and not counted: its sender has said so.
+    """
+
+    key: str
+    every_ms: int
+    kind: str = ""
+    """
+    A message of another kind does not replace the one that waits: that one goes out at once, before it, and the new one
+    waits in its stead. When there is no room for that one, the new one is refused.
+    """
+
+
 class Send(NamedTuple):
-    """One message on its way out, its body packed already."""
+    """
+    One message on its way out, its body packed already.
+
+    At most one of `delay_ms`, `due_ms` and `coalesce` is given, and none together with `will`, `leaves` or
+    `by_connection`. The life of a message that waits for its time begins when it goes out; it is refused when there is
+    no room among those that wait (`delayed_capacity`), and a message to a group is, too.
+    """
 
     address: str
     """A channel's name, or a group's when `to_group`."""
@@ -55,6 +78,16 @@ class Send(NamedTuple):
     Sent by the lane's connection itself: dropped, and counted (`process_died`), once its process has been ended and its
     will carried out, so that nothing comes after its last message.
     """
+    delay_ms: int = 0
+    """It goes out so long after it was stored."""
+    due_ms: int = 0
+    """It goes out at this moment, in milliseconds since the epoch, or at once when that is past."""
+    coalesce: Coalesce | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether it may have to wait for its time."""
+        return bool(self.delay_ms or self.due_ms or self.coalesce)
 
 
 class Delivery(NamedTuple):
@@ -70,11 +103,25 @@ class Delivery(NamedTuple):
     """The how-manieth time it is handed out as begun; above 1 on channels of `at_least_once` only."""
 
 
+class Later(NamedTuple):
+    """
+    A delivery that was not handled is handed out again, to whichever worker.
+
+    Its lane stays taken until then, so that order is kept. Its life begins anew; how often it was begun is as it was.
+    """
+
+    delay_ms: int
+    body: bytes
+    """From `ChannelLayer.pack`: the message as it goes on."""
+
+
 class Finished(NamedTuple):
     """A delivery that its worker is done with, and what its consumer sent."""
 
     delivery: Delivery
     sends: Sequence[Send] = ()
+    later: Later | None = None
+    """Then nothing is sent: the consumer runs again."""
 
 
 class Refusal(NamedTuple):
@@ -171,6 +218,8 @@ class Overview(NamedTuple):
     dead_letters: int
     counters: dict[str, int]
     """As `global_statistics`."""
+    delayed: int = 0
+    """Messages that wait for their time."""
 
 
 class ReapedProcess(NamedTuple):
@@ -213,3 +262,5 @@ class Limits:
     """How long a worker that falls silent keeps what it fetched."""
     dead_letters: int = 1000
     """How many dead letters are kept; the oldest make room, and are counted (`dead_letters_full`)."""
+    delayed_capacity: int = 100_000
+    """Messages that wait for their time: those sent for later, and those that are handled again later."""

@@ -4,10 +4,11 @@ The bridge to Celery: what a consumer escalates ends in one outcome, sent to who
 Knows the rooms of messages and layers below it; what touches Celery's insides is in `engine`.
 """
 
+from chancelery.retries import Retry
+from chancelery.tasks.control import obey
 from chancelery.tasks.decorator import ConsumerTask, consumer_task
 from chancelery.tasks.escalate import escalate
 from chancelery.tasks.job import Job
-from chancelery.tasks.retry import Retry
 from chancelery.tasks.running import TaskMessage
 
-__all__ = ["ConsumerTask", "Job", "Retry", "TaskMessage", "consumer_task", "escalate"]
+__all__ = ["ConsumerTask", "Job", "Retry", "TaskMessage", "consumer_task", "escalate", "obey"]

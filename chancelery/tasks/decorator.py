@@ -13,11 +13,11 @@ from celery.exceptions import Ignore
 
 from chancelery import trail
 from chancelery.message import Message
+from chancelery.retries import Retry
 from chancelery.tasks.engine import backend
 from chancelery.tasks.engine.backend import JobBackend
 from chancelery.tasks.escalate import Style, escalate
 from chancelery.tasks.job import Job
-from chancelery.tasks.retry import Retry
 from chancelery.tasks.running import message_of
 
 _OURS = {

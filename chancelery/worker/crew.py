@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import os
 import queue
 import threading
 from collections.abc import Iterable
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -14,10 +16,15 @@ from chancelery import conf
 from chancelery.log import room
 from chancelery.registry import ChannelLayerWrapper
 from chancelery.signals import worker_process_ready, worker_ready
+from chancelery.worker import databases
 from chancelery.worker.coroutines import Coroutines
+from chancelery.worker.dispatch import Callback, Dispatch
 from chancelery.worker.drain import Drain
 from chancelery.worker.heartbeat import Heartbeat
 from chancelery.worker.loop import Loop
+from chancelery.worker.mover import Mover
+from chancelery.worker.orders import obeyed
+from chancelery.worker.postponing import DEFAULT_RETRIES
 
 _log = room("worker")
 _SLICE_SECONDS = 0.2
@@ -29,36 +36,51 @@ class Worker:
     """
     Handles the messages of a channel layer, in *threads* threads, and up to *coroutines* at a time on an event loop.
 
-    only_channels, exclude_channels: globs. Raises: ImproperlyConfigured when the routing cannot be used, or they leave
-    no channel of it.
+    callback: called with each message's channel and the message, before its consumer; what it raises is logged.
+    message_retries: how often a message is handled again whose consumer raises ConsumeLater.
+    signal_handlers: whether SIGTERM and SIGINT have `run` drain and return, when it is in the process's main thread.
+    only_channels, exclude_channels: globs.
+    care: what is put around consumers for the sake of database connections.
+
+    Raises: ImproperlyConfigured when the routing cannot be used, or they leave no channel of it; ValueError for numbers
+    that make no sense.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - Channels 1's signature
         self,
         channel_layer: ChannelLayerWrapper,
+        callback: Callback | None = None,
+        message_retries: int = DEFAULT_RETRIES,
+        signal_handlers: bool = True,  # noqa: FBT001, FBT002 - Channels 1's signature
+        only_channels: Iterable[str] | None = None,
+        exclude_channels: Iterable[str] | None = None,
         *,
         threads: int = 1,
         coroutines: int = 1000,
-        only_channels: Iterable[str] | None = None,
-        exclude_channels: Iterable[str] | None = None,
+        care: databases.Care = databases,
     ) -> None:
         channel_layer.router.check_default()
         self.channel_layer = channel_layer
         self.channels = _chosen(channel_layer.router.channels, only_channels, exclude_channels)
+        self._obeys_signals = signal_handlers
         self._drain = Drain(conf.current().drain_seconds)
-        self._coroutines = Coroutines(channel_layer.layer, self._drain, coroutines)
+        layer = channel_layer.layer
+        self._coroutines = Coroutines(layer, self._drain, coroutines)
+        dispatch = Dispatch(channel_layer, callback=callback, message_retries=message_retries, care=care)
         self._loops = [
             Loop(
                 f"worker thread {number}",
-                channel_layer,
+                layer,
                 self.channels,
                 self._drain,
+                dispatch=dispatch,
                 coroutines=self._coroutines,
                 on_ready=self._announce,
             )
-            for number in range(1, threads + 1)
+            for number in range(1, _require_some("threads", threads) + 1)
         ]
-        self._heartbeat = Heartbeat(channel_layer.layer, self._loops, self._coroutines, self._drain)
+        self._mover = Mover(layer, self._drain)
+        self._heartbeat = Heartbeat(layer, self._loops, self._coroutines, self._drain)
         # Its put() may be called by a signal handler at any point of get(), which Event.set() may not.
         self._orders: queue.SimpleQueue[None] = queue.SimpleQueue()
 
@@ -68,8 +90,12 @@ class Worker:
 
         Returns whether everything that was begun was ended, and told to the layer, within `drain_seconds`.
         """
+        with obeyed(self.stop) if self._obeys_signals else contextlib.nullcontext():
+            return self._run()
+
+    def _run(self) -> bool:
         worker_process_ready.send(sender=type(self))
-        threads = [loop.thread for loop in self._loops] + [self._heartbeat.thread]
+        threads = [loop.thread for loop in self._loops] + [self._heartbeat.thread, self._mover.thread]
         for thread in threads:
             thread.start()
         self._await_order()
@@ -98,6 +124,20 @@ class Worker:
 
     def _announce(self) -> None:
         worker_ready.send_robust(sender=type(self), worker=self)
+
+
+class WorkerGroup(Worker):
+    """A worker of *n_threads* threads, by default as many as there are processors: Channels 1's name for it."""
+
+    def __init__(self, *args: Any, n_threads: int | None = None, **options: Any) -> None:
+        """Takes what `Worker` takes, with *n_threads* for its threads."""
+        super().__init__(*args, threads=(os.cpu_count() or 1) if n_threads is None else n_threads, **options)
+
+
+def _require_some(name: str, number: int) -> int:
+    if type(number) is not int or number < 1:
+        raise ValueError(f"{name} is a whole number from 1, not {number!r}")
+    return number
 
 
 def _chosen(channels: Iterable[str], only: Iterable[str] | None, exclude: Iterable[str] | None) -> list[str]:

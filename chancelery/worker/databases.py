@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import Error, connections
@@ -21,6 +22,16 @@ from chancelery.log import room
 
 _log = room("worker")
 _opened: ContextVar[list[Any] | None] = ContextVar("chancelery_opened_connections", default=None)
+
+
+class Care(Protocol):
+    """What is put around consumers. This module is one."""
+
+    def looked_after(self) -> AbstractContextManager[None]:
+        """Put it around a plain consumer."""
+
+    def closed_behind(self) -> AbstractAsyncContextManager[None]:
+        """Put it around an async one."""
 
 
 @contextlib.contextmanager

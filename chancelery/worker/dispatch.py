@@ -12,39 +12,32 @@ import contextvars
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from enum import Enum, auto
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from chancelery import outbox, trail
-from chancelery.exceptions import (
-    ChanceleryError,
-    ChannelFull,
-    ChannelSocketException,
-    DenyConnection,
-    LayerUnavailable,
-)
-from chancelery.layers.base import ChannelLayer, Delivery, Send
+from chancelery.exceptions import ChannelSocketException, ConsumeLater, DenyConnection, MessageTooLarge
+from chancelery.layers.base import Delivery, Later, Send
 from chancelery.log import Burst, room
 from chancelery.message import Message
 from chancelery.outbox import Outbox
-from chancelery.registry import ChannelLayerWrapper, channel_layers
+from chancelery.registry import ChannelLayerWrapper
 from chancelery.routing import Consumer, Match, is_async
 from chancelery.signals import consumer_finished, consumer_started
 from chancelery.trail import Trail
-from chancelery.types import Content
 from chancelery.worker import databases
-from chancelery.worker.drops import Drops
+from chancelery.worker.answers import Ending, answers
+from chancelery.worker.elsewhere import post_elsewhere
+from chancelery.worker.postponing import DEFAULT_RETRIES, Postponing
 
 _log = room("worker")
 _unrouted = Burst(_log)
 _OURSELVES = "chancelery.worker"
-_SERVER_ERROR: Content = {
-    "status": 500,
-    "headers": [[b"content-type", b"text/plain; charset=utf-8"]],
-    "content": b"Server error",
-}
 STOPPED = "the worker stops"
 """The message of the cancellation that ends an async consumer for good, instead of failing it."""
+_DROPPED: Final = {Ending.UNROUTED: "unrouted", Ending.GIVEN_UP: "too_many_retries"}
+
+Callback: TypeAlias = "Callable[[str, Message], object]"
+"""Called with each message and its channel's name, before its consumer."""
 
 
 class Outcome(NamedTuple):
@@ -58,6 +51,10 @@ class Outcome(NamedTuple):
     sender: str
     dropped: str = ""
     """Why nobody handled it, as a reason of the layer's counters."""
+    later: Later | None = None
+    """How it is handled again; then it has sent nothing."""
+    failure: BaseException | None = None
+    """What kept the consumer from coming to a good end, logged already."""
 
 
 class Pending(NamedTuple):
@@ -69,24 +66,38 @@ class Pending(NamedTuple):
     """Makes what an event loop has to run, in a context of its own. Raises nothing but CancelledError, see STOPPED."""
 
 
-class _Ending(Enum):
-    RETURNED = auto()
-    STOPPED = auto()
-    """By an exception that did something to the socket itself."""
-    DENIED = auto()
-    FAILED = auto()
-    UNROUTED = auto()
+class _Ended(NamedTuple):
+    ending: Ending
+    asked: ConsumeLater | None = None
+    """With POSTPONED."""
+    failure: BaseException | None = None
+    """With FAILED."""
 
 
-_UNANSWERED = frozenset({_Ending.FAILED, _Ending.UNROUTED})
+_RETURNED: Final = _Ended(Ending.RETURNED)
 
 
 class Dispatch:
-    """Handles the messages of one channel layer."""
+    """Handles the messages of one channel layer. For any number of threads."""
 
-    def __init__(self, channel_layer: ChannelLayerWrapper) -> None:
+    def __init__(
+        self,
+        channel_layer: ChannelLayerWrapper,
+        *,
+        callback: Callback | None = None,
+        message_retries: int = DEFAULT_RETRIES,
+        care: databases.Care = databases,
+    ) -> None:
+        """
+        care: what is put around consumers for the sake of database connections.
+
+        Raises: ValueError for a number of retries that is none.
+        """
         self._layer = channel_layer
         self._router = channel_layer.router
+        self._callback = callback
+        self._care = care
+        self._postponing = Postponing(channel_layer.layer, message_retries)
 
     def __call__(self, delivery: Delivery) -> Outcome | Pending:
         """Run the consumer of *delivery*, unless it is async. Never raises for what a consumer does."""
@@ -94,43 +105,70 @@ class Dispatch:
         return contextvars.copy_context().run(self._handle, delivery)
 
     def _handle(self, delivery: Delivery) -> Outcome | Pending:
+        # A copy, since a message that is handled again later is to say the same then.
+        content = dict(delivery.content)
         try:
-            message = Message(delivery.content, delivery.channel, self._layer, delivery.trail, delivery.attempt)
+            message = Message(content, delivery.channel, self._layer, delivery.trail, delivery.attempt)
         except TypeError as error:  # its reply_channel is no channel
             _report_failure(_OURSELVES, delivery, error)
-            return Outcome([], [], delivery.trail, _OURSELVES, dropped="corrupt")
+            return Outcome([], [], delivery.trail, _OURSELVES, dropped="corrupt", failure=error)
+        if self._postponing.is_last(delivery):
+            message.__doomed__ = True
         try:
             found = self._router.match(message)
         except Exception as error:  # noqa: BLE001 - a route may be code of the project
             _report_failure(_OURSELVES, message, error)
-            return self._outcome(message, _OURSELVES, _Ending.FAILED, Outbox())
+            return self._outcome(message, _OURSELVES, _Ended(Ending.FAILED, failure=error), Outbox())
         if found is None:
             _report_unrouted(message)
-            return self._outcome(message, _OURSELVES, _Ending.UNROUTED, Outbox())
+            return self._outcome(message, _OURSELVES, _Ended(Ending.UNROUTED), Outbox())
+        return self._run_found(delivery, message, found)
+
+    def _run_found(self, delivery: Delivery, message: Message, found: Match) -> Outcome | Pending:
         sender = _name(found[0])
+        if self._callback is not None:
+            _call_back(self._callback, message)
         if is_async(found[0]):
-            return Pending(sender, functools.partial(self._run_async, message, sender, found))
+            return Pending(sender, functools.partial(self._run_async, delivery, message, sender, found))
         with outbox.holding() as box:
-            ending = _run(message, sender, found)
-            return self._outcome(message, sender, ending, box)
+            ended = _run(message, sender, found, self._care)
+            if ended.asked is not None:
+                return self._postponed(delivery, message, sender, ended.asked, box)
+            return self._outcome(message, sender, ended, box)
 
-    async def _run_async(self, message: Message, sender: str, found: Match) -> Outcome:
-        async with databases.closed_behind():
+    async def _run_async(self, delivery: Delivery, message: Message, sender: str, found: Match) -> Outcome:
+        async with self._care.closed_behind():
             with outbox.holding() as box:
-                ending = await _awaited(message, sender, found)
+                ended = await _awaited(message, sender, found)
+                if ended.asked is not None:
+                    return self._postponed(delivery, message, sender, ended.asked, box)
                 if any(alias != self._layer.alias for alias, _ in box.sends):  # they may have to wait for room there
-                    return await asyncio.to_thread(self._outcome, message, sender, ending, box)
-                return self._outcome(message, sender, ending, box)
+                    return await asyncio.to_thread(self._outcome, message, sender, ended, box)
+                return self._outcome(message, sender, ended, box)
 
-    def _outcome(self, message: Message, sender: str, ending: _Ending, box: Outbox) -> Outcome:
-        sends = _answers(message, sender, ending, box)
+    def _postponed(
+        self, delivery: Delivery, message: Message, sender: str, asked: ConsumeLater, box: Outbox
+    ) -> Outcome:
+        box.discard()
+        try:
+            later = self._postponing.later(delivery, asked, sender)
+        except (MessageTooLarge, TypeError, ValueError) as error:
+            _report_failure(sender, message, error)
+            return self._outcome(message, sender, _Ended(Ending.FAILED, failure=error), box)
+        if later is None:
+            return self._outcome(message, sender, _Ended(Ending.GIVEN_UP), box)
+        return Outcome([], [], message.trail, sender, later=later)
+
+    def _outcome(self, message: Message, sender: str, ended: _Ended, box: Outbox) -> Outcome:
+        sends = answers(message, sender, ended.ending, box)
         for alias, send in box.sends:
             if alias == self._layer.alias:
                 sends.append(send)
             else:
-                _post_elsewhere(alias, send)
-        deferred = box.deferred if ending is _Ending.RETURNED else []
-        return Outcome(sends, deferred, message.trail, sender, "unrouted" if ending is _Ending.UNROUTED else "")
+                post_elsewhere(alias, send)
+        deferred = box.deferred if ended.ending is Ending.RETURNED else []
+        dropped = _DROPPED.get(ended.ending, "")
+        return Outcome(sends, deferred, message.trail, sender, dropped, failure=ended.failure)
 
 
 def run_deferred(outcome: Outcome) -> None:
@@ -147,12 +185,12 @@ def run_deferred(outcome: Outcome) -> None:
                 )
 
 
-def _run(message: Message, sender: str, found: Match) -> _Ending:
+def _run(message: Message, sender: str, found: Match, care: databases.Care) -> _Ended:
     """Run a consumer, do what it asks for by raising, and return how that ended."""
     consumer, kwargs = found
     with trail.following(message.trail, sender):
         try:
-            with databases.looked_after():
+            with care.looked_after():
                 consumer_started.send_robust(sender=Dispatch, environ=message.content)
                 try:
                     _require_no_coroutine(consumer(message, **kwargs), consumer)
@@ -160,10 +198,10 @@ def _run(message: Message, sender: str, found: Match) -> _Ending:
                     consumer_finished.send_robust(sender=Dispatch)
         except BaseException as error:  # noqa: BLE001 - whatever a consumer raises, SystemExit too, ends this message only
             return _ended_by(error, message, sender)
-    return _Ending.RETURNED
+    return _RETURNED
 
 
-async def _awaited(message: Message, sender: str, found: Match) -> _Ending:
+async def _awaited(message: Message, sender: str, found: Match) -> _Ended:
     """`_run`, for an async consumer. Raises: CancelledError when the worker stops."""
     consumer, kwargs = found
     with trail.following(message.trail, sender):
@@ -177,23 +215,25 @@ async def _awaited(message: Message, sender: str, found: Match) -> _Ending:
             if isinstance(error, asyncio.CancelledError) and error.args == (STOPPED,):
                 raise
             return _ended_by(error, message, sender)
-    return _Ending.RETURNED
+    return _RETURNED
 
 
-def _ended_by(error: BaseException, message: Message, sender: str) -> _Ending:
+def _ended_by(error: BaseException, message: Message, sender: str) -> _Ended:
     """Do what a consumer asks for by raising *error*, or report it; return what that means."""
     if isinstance(error, DenyConnection):
         if message.channel.name == "websocket.connect":
-            return _Ending.DENIED
+            return _Ended(Ending.DENIED)
+    elif isinstance(error, ConsumeLater):
+        return _Ended(Ending.POSTPONED, error)
     elif isinstance(error, ChannelSocketException):
         try:
             error.run(message)
         except BaseException as fault:  # noqa: BLE001 - code of the project, like a consumer
             error = fault
         else:
-            return _Ending.STOPPED
+            return _Ended(Ending.STOPPED)
     _report_failure(sender, message, error)
-    return _Ending.FAILED
+    return _Ended(Ending.FAILED, failure=error)
 
 
 def _require_no_coroutine(returned: object, consumer: Consumer) -> None:
@@ -205,47 +245,11 @@ def _require_no_coroutine(returned: object, consumer: Consumer) -> None:
         )
 
 
-def _answers(message: Message, sender: str, ending: _Ending, box: Outbox) -> list[Send]:
-    """Return what the protocol's other side is told on behalf of a consumer that did not say it."""
-    to = message.reply_channel
-    if to is None:
-        return []
-    if message.channel.name == "websocket.connect":
-        contents = _connect_answers(to.name, message, ending, box)
-    elif message.channel.name == "http.request" and ending in _UNANSWERED and not box.reached(to.name):
-        contents = [_SERVER_ERROR]
-    else:
-        return []
-    with trail.following(message.trail, sender):
-        onward = trail.onward(to.name)
-    return [Send(to.name, to.channel_layer.layer.pack(content, onward)) for content in contents]
-
-
-def _connect_answers(name: str, message: Message, ending: _Ending, box: Outbox) -> list[Content]:
-    if ending is _Ending.RETURNED:
-        return [] if message.accept_deferred or box.reached(name) else [{"accept": True}]
-    if ending is _Ending.STOPPED:
-        return [] if box.reached(name) else [{"accept": False}]
-    # First of all, or data that the consumer had sent before would accept the socket.
-    return [{"accept": False}, {"close": True}] if name in box.at_once else [{"accept": False}]
-
-
-def _post_elsewhere(alias: str, send: Send) -> None:
-    layer = channel_layers[alias].layer
+def _call_back(callback: Callback, message: Message) -> None:
     try:
-        outbox.post(layer, send)
-    except ChanceleryError as error:
-        _log.error("a message to %s on the layer %r was not sent: %s", send.address, alias, error)
-        _count(layer, error)
-
-
-def _count(layer: ChannelLayer, error: ChanceleryError) -> None:
-    drops = Drops(layer)
-    if isinstance(error, ChannelFull):
-        drops.count("no_room")
-    elif isinstance(error, LayerUnavailable):
-        drops.count("unknown")
-    drops.tell()
+        callback(message.channel.name, message)
+    except Exception:  # noqa: BLE001 - code of the project: it looks on, and decides nothing
+        _log.exception('the callback failed on a message of channel "%s"', message.channel)
 
 
 def _report_unrouted(message: Message) -> None:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from chancelery.exceptions import LayerUnavailable
-from chancelery.layers.base import ChannelLayer, Delivery, Finished, Send
+from chancelery.layers.base import ChannelLayer, Delivery, Finished, Later, Send
 from chancelery.worker import lost
 from chancelery.worker.drain import Drain
 from chancelery.worker.drops import Drops
@@ -74,8 +74,12 @@ class Exchange:
             self._progress_at = time.monotonic()
             return self._current
 
-    def finish(self, delivery: Delivery, sends: Sequence[Send]) -> None:
-        """End the delivery that was started; it is told to the layer with the next exchange, and *sends* with it."""
+    def finish(self, delivery: Delivery, sends: Sequence[Send], later: Later | None = None) -> None:
+        """
+        End the delivery that was started, for good or until *later*.
+
+        It is told to the layer with the next exchange, and *sends* with it.
+        """
         with self._lock:
             self._progress_at = time.monotonic()
             self._current = None
@@ -85,7 +89,7 @@ class Exchange:
                 return
             if not self._done:
                 self._oldest_done_at = self._progress_at
-            self._done.append(Finished(delivery, self._overflow.passing(sends, delivery.trail)))
+            self._done.append(Finished(delivery, self._overflow.passing(sends, delivery.trail), later))
 
     def hand_over(self) -> str:
         """Leave the delivery that was started to a coroutine; return the lease that it has to be told under."""

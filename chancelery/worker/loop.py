@@ -16,9 +16,8 @@ from collections.abc import Callable, Sequence
 from django.db import connections
 
 from chancelery.exceptions import LayerUnavailable
-from chancelery.layers.base import Delivery
+from chancelery.layers.base import ChannelLayer, Delivery
 from chancelery.log import room
-from chancelery.registry import ChannelLayerWrapper
 from chancelery.worker.coroutines import Coroutines
 from chancelery.worker.dispatch import Dispatch, Outcome, Pending, run_deferred
 from chancelery.worker.drain import Drain
@@ -32,15 +31,20 @@ _OVERFLOW_SECONDS = 0.05
 
 
 class Loop(Supervised):
-    """One thread that runs consumers. on_ready is called in it, before its first message. *coroutines* are shared."""
+    """
+    One thread that runs consumers. on_ready is called in it, before its first message.
+
+    *dispatch* and *coroutines* are shared by all threads of the worker.
+    """
 
     def __init__(
         self,
         name: str,
-        channel_layer: ChannelLayerWrapper,
+        layer: ChannelLayer,
         channels: Sequence[str],
         drain: Drain,
         *,
+        dispatch: Dispatch,
         coroutines: Coroutines,
         on_ready: Callable[[], object],
     ) -> None:
@@ -48,11 +52,11 @@ class Loop(Supervised):
         self.exchange: Exchange | None = None
         self.drained = False
         """Whether it has ended and everything that it began is done and told."""
-        self._layer = channel_layer.layer
+        self._layer = layer
         self._channels = list(channels)
         # A busy channel must not starve the others: each fetch begins with another one.
         self._rotations = itertools.cycle([self._channels[n:] + self._channels[:n] for n in range(len(channels))])
-        self._dispatch = Dispatch(channel_layer)
+        self._dispatch = dispatch
         self._coroutines = coroutines
         self._on_ready = on_ready
 
@@ -114,7 +118,7 @@ class Loop(Supervised):
     def _finish(self, delivery: Delivery, outcome: Outcome, exchange: Exchange) -> None:
         if outcome.dropped:
             exchange.drops.count(outcome.dropped)
-        exchange.finish(delivery, outcome.sends)
+        exchange.finish(delivery, outcome.sends, outcome.later)
         if outcome.deferred:
             exchange.tell()
             if not exchange.lost_current:

@@ -105,7 +105,7 @@ class Teller(Supervised):
 
     def _tell(self, lease: str, ended: Sequence[tuple[Handed, Outcome]]) -> None:
         finished = [
-            Finished(handed.delivery, self._overflow.passing(outcome.sends, handed.delivery.trail))
+            Finished(handed.delivery, self._overflow.passing(outcome.sends, handed.delivery.trail), outcome.later)
             for handed, outcome in ended
         ]
         try:
@@ -116,13 +116,15 @@ class Teller(Supervised):
             return
         except Exception:  # noqa: BLE001 - a lane that is not released would stand still for good
             _log.exception("what consumers sent for %d messages cannot be sent, and is dropped", len(finished))
-            self._drops.count("unknown", sum(len(item.sends) for item in finished))
+            self._drops.count("unknown", sum(len(item.sends) + (item.later is not None) for item in finished))
             fetched = self._finish(lease, [Finished(item.delivery) for item in finished])
         if not fetched.held:
             lost.say_fenced(finished)
             return
         self._overflow.take(fetched.refused, finished)
         for _, outcome in ended:
+            if outcome.dropped:
+                self._drops.count(outcome.dropped)
             if outcome.deferred:
                 self._afterwards.call(outcome)
 

@@ -35,7 +35,11 @@ class SteppedClock:
 
 
 class MakeLayer(Protocol):
-    """Makes a layer that is empty and shares nothing with those made before. It must follow the `clock` fixture."""
+    """
+    Makes a layer that is empty and shares nothing with those made before.
+
+    It must follow the `clock` fixture, unless another `clock` is among the limits; None is the server's own.
+    """
 
     def __call__(self, **limits: object) -> ChannelLayer: ...
 
@@ -49,7 +53,7 @@ class LayerFixtures:
 
     @pytest.fixture
     def make_layer(self, clock: SteppedClock) -> MakeLayer:
-        raise NotImplementedError("return a function (**limits) -> layer that passes on limits, and clock=clock")
+        raise NotImplementedError("return a function (**limits) -> layer that passes on limits, and clock=clock first")
 
     @pytest.fixture
     def layer(self, make_layer: MakeLayer) -> ChannelLayer:

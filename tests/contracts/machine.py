@@ -24,7 +24,17 @@ from hypothesis.stateful import (
 )
 
 from chancelery.exceptions import ChannelFull
-from chancelery.layers.base import MAX_FETCH, ChannelLayer, DeadLetter, Delivery, Fetched, Finished, Send
+from chancelery.layers.base import (
+    MAX_FETCH,
+    ChannelLayer,
+    Coalesce,
+    DeadLetter,
+    Delivery,
+    Fetched,
+    Finished,
+    Later,
+    Send,
+)
 from tests.contracts.fixtures import SteppedClock
 from tests.contracts.model import AT_LEAST_ONCE, Letter, Model, ModelLimits
 
@@ -44,6 +54,9 @@ groups = st.sampled_from(GROUPS)
 members = st.sampled_from([*LOCALS, "b", "sure.c", "single?x"])
 leases = st.sampled_from([0, 1])
 begins = st.sampled_from([0, 1, 2, MAX_FETCH])
+delays = st.sampled_from([501, 3003])
+EVERY_MS = 777
+"""Nothing that goes out at most so often is ever due together with what is sent for later: the order would be open."""
 answers = st.lists(st.sampled_from(["answers", "p!2", "sure.c", *GROUPS]), max_size=3)
 
 
@@ -91,6 +104,27 @@ class LayerMachine(RuleBasedStateMachine):
             elif not self.model.send(number, send.address):
                 expected.append(send)
         assert refused == expected
+
+    # Sending for later
+
+    @rule(channel=laned, lane=lanes, delay_ms=delays)
+    def send_later(self, channel: str, lane: str, delay_ms: int) -> None:
+        self._send_later(channel, lane, delay_ms)
+
+    @rule(address=st.sampled_from([*LOCALS, "single?x", "g"]), delay_ms=delays)
+    def send_later_in_no_lane(self, address: str, delay_ms: int) -> None:
+        self._send_later(address, "", delay_ms)
+
+    @rule(address=st.sampled_from(["answers", "answers", "h"]), kind=st.sampled_from(["", "", "other"]))
+    def send_latest(self, address: str, kind: str) -> None:
+        number, to_group = next(self.numbers), address in GROUPS
+        coalesce = Coalesce("key", EVERY_MS, kind)
+        refused = self.layer.post([Send(address, self.layer.pack({"n": number}), to_group=to_group, coalesce=coalesce)])
+        assert (not refused) == self.model.send_latest(number, address, EVERY_MS, kind, to_group=to_group)
+
+    @rule()
+    def move_due(self) -> None:
+        assert self.layer.move_due(0) == self.model.move()
 
     # Membership
 
@@ -144,6 +178,19 @@ class LayerMachine(RuleBasedStateMachine):
     def finish_again(self, data: st.DataObject, addresses: list[str]) -> None:
         lease, delivery = data.draw(st.sampled_from(self.past))
         self._finish(lease, delivery, addresses)
+
+    @precondition(lambda self: any(self.held.values()))
+    @rule(data=st.data(), delay_ms=delays)
+    def postpone(self, data: st.DataObject, delay_ms: int) -> None:
+        lease = data.draw(st.sampled_from([lease for lease in self.leases if self.held[lease]]))
+        delivery = data.draw(st.sampled_from(self.held[lease]))
+        self.held[lease].remove(delivery)
+        self._postpone(lease, delivery, delay_ms)
+
+    @precondition(lambda self: self.past)
+    @rule(data=st.data(), delay_ms=delays)
+    def postpone_again(self, data: st.DataObject, delay_ms: int) -> None:
+        self._postpone(*data.draw(st.sampled_from(self.past)), delay_ms)
 
     @precondition(lambda self: any(self.held.values()))
     @rule(data=st.data())
@@ -229,6 +276,7 @@ class LayerMachine(RuleBasedStateMachine):
         ]
         assert overview.busy_lanes == len(self.model.lanes)
         assert overview.dead_letters == len(self.model.letters)
+        assert overview.delayed == len(self.model.delayed)
 
     # Time, and the end
 
@@ -315,6 +363,19 @@ class LayerMachine(RuleBasedStateMachine):
         plain = [(number, send.address, send.to_group) for send, number in zip(sends, numbers, strict=True)]
         expected = self.model.finish(lease, delivery.id, plain)
         assert [refusal.send for refusal in refused] == [sends[numbers.index(number)] for number in expected]
+        self.past.append((lease, delivery))
+
+    def _send_later(self, address: str, lane: str, delay_ms: int) -> None:
+        number, to_group = next(self.numbers), address in GROUPS
+        send = Send(address, self.layer.pack({"n": number}), lane, to_group=to_group, delay_ms=delay_ms)
+        refused = self.layer.post([send])
+        assert (not refused) == self.model.send_later(number, address, lane, delay_ms, to_group=to_group)
+
+    def _postpone(self, lease: str, delivery: Delivery, delay_ms: int) -> None:
+        number = next(self.numbers)
+        later = Later(delay_ms, self.layer.pack({"n": number}))
+        assert self.layer.finish([Finished(delivery, later=later)], lease) == []
+        self.model.postpone(lease, delivery.id, number, delay_ms)
         self.past.append((lease, delivery))
 
     def _fetch(self, data: st.DataObject, lease: str, channels: list[str], limit: int, begin: int) -> None:

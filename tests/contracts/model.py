@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ class ModelLimits:
     lane_capacity: int = 3
     lease_seconds: float = 1
     dead_letters: int = 3
+    delayed_capacity: int = 5
 
 
 class Message(NamedTuple):
@@ -50,6 +52,20 @@ class Entry(NamedTuple):
 class Letter(NamedTuple):
     reason: str
     message: Message
+
+
+class Waiting(NamedTuple):
+    """What waits for its time; those for the same moment go out by their order."""
+
+    due_ms: int
+    order: tuple[int, str]
+    """Numbered in the order of coming; behind them, by their key, those that go out at most so often."""
+    message: Message
+    kind: str = ""
+    """`again` for a message whose lane it holds, `group` for one to a group."""
+    pace: tuple[str, int, str] | None = None
+    """What goes out at most so often: its key, milliseconds, and kind."""
+    refused: bool = False
 
 
 @dataclass
@@ -84,6 +100,9 @@ class Model:
         self.letters: list[Letter] = []
         self.groups: dict[str, dict[str, float]] = collections.defaultdict(dict)
         self.mail: dict[str, Mail] = collections.defaultdict(Mail)
+        self.delayed: list[Waiting] = []
+        self.paused: dict[str, int] = {}
+        self.comings = itertools.count(1)
 
     # Sending
 
@@ -142,6 +161,84 @@ class Model:
             else:
                 self.counters["dropped:expired"] += 1
 
+    # Time
+
+    @property
+    def now_ms(self) -> int:
+        return round(self.clock() * 1000)
+
+    def send_later(self, number: int, address: str, lane: str, delay_ms: int, *, to_group: bool) -> bool:
+        message = Message(number, address, lane, 0)
+        return self._wait(Waiting(self.now_ms + delay_ms, self._coming(), message, "group" if to_group else ""))
+
+    def send_latest(self, number: int, address: str, every_ms: int, kind: str, *, to_group: bool) -> bool:
+        key = f"{'g' if to_group else 'c'}{address}"
+        waiting = Waiting(
+            self.paused.get(key, 0),
+            (1, key),
+            Message(number, address, "", 0),
+            "group" if to_group else "",
+            (key, every_ms, kind),
+        )
+        before = next((each for each in self.delayed if each.order == waiting.order), None)
+        if before is not None:
+            if before.pace != waiting.pace and not self._let_out(before):
+                self.counters["channel_full_count"] += 1
+                return False
+            self.delayed[self.delayed.index(before)] = waiting._replace(due_ms=before.due_ms)
+            return True
+        if waiting.due_ms > self.now_ms:
+            return self._wait(waiting)
+        if not self._let_out(waiting):
+            self.counters["channel_full_count"] += 1
+            return False
+        self.paused[key] = self.now_ms + every_ms
+        return True
+
+    def move(self) -> int:
+        """Let out what is due, and return how many messages that were."""
+        due = sorted((each for each in self.delayed if each.due_ms <= self.now_ms), key=lambda each: each[:2])
+        moved = 0
+        for waiting in due:
+            self.delayed.remove(waiting)
+            if self._let_out(waiting):
+                moved += 1
+                if waiting.pace:
+                    self.paused[waiting.pace[0]] = self.now_ms + waiting.pace[1]
+            else:
+                self.counters["channel_full_count"] += not waiting.refused
+                self.delayed.append(waiting._replace(due_ms=self.now_ms + 1000, refused=True))
+        return moved
+
+    def _coming(self) -> tuple[int, str]:
+        return 0, f"{next(self.comings):09}"
+
+    def _wait(self, waiting: Waiting) -> bool:
+        if len(self.delayed) >= self.limits.delayed_capacity:
+            self.counters["channel_full_count"] += 1
+            return False
+        self.delayed.append(waiting)
+        return True
+
+    def _let_out(self, waiting: Waiting) -> bool:
+        message = waiting.message._replace(deadline=self.clock() + self.limits.expiry)
+        if waiting.kind == "group":
+            self.send_group(message.number, message.channel)
+        elif waiting.kind == "again":
+            self.ready[message.channel].append(message)
+        else:
+            return self._store(message)
+        return True
+
+    def _purge_delayed(self, channel: str) -> int:
+        found = [each for each in self.delayed if each.kind != "group" and each.message.channel == channel]
+        for waiting in sorted(found, key=lambda each: each[:2]):
+            self.delayed.remove(waiting)
+            self._drop("purged", waiting.message)
+            if waiting.kind == "again":
+                self.release(waiting.message)
+        return len(found)
+
     # Queues, lanes and dead letters
 
     def next(self, channel: str) -> Message | None:
@@ -167,7 +264,7 @@ class Model:
             self.release(message)
 
     def purge(self, channel: str) -> int:
-        purged = 0
+        purged = self._purge_delayed(channel)
         while self.ready[channel]:
             message = self.ready[channel].pop(0)
             self._drop("purged", message)
@@ -179,7 +276,8 @@ class Model:
         message = letter.message
         if not self.send(message.number, message.channel, message.lane):
             return False
-        self.letters.remove(letter)
+        if letter in self.letters:  # making room may have brought so many others that it had to go
+            self.letters.remove(letter)
         return True
 
     def _drop(self, reason: str, message: Message) -> None:
@@ -203,6 +301,16 @@ class Model:
         """taken: what was handed out, by id."""
         self.leases[lease].held |= taken
         self.leases[lease].begun = max([self.leases[lease].begun, begun, *list(taken)[:begin]])
+
+    def postpone(self, lease: str, delivery_id: int, number: int, delay_ms: int) -> None:
+        """Take a delivery out of its lease to hand it out again later, with a new number."""
+        if lease not in self.leases:
+            return
+        self.open(lease)
+        message = self.leases[lease].held.pop(delivery_id, None)
+        if message is not None:
+            again = message._replace(number=number)
+            self.delayed.append(Waiting(self.now_ms + delay_ms, self._coming(), again, "again"))
 
     def finish(self, lease: str, delivery_id: int, sends: list[tuple[int, str, bool]]) -> list[int]:
         """sends: number, address, whether to a group. Return the numbers that were refused."""

@@ -7,14 +7,14 @@ import pytest
 from chancelery.layers.base import ChannelLayer, Finished, Send, Will
 from tests.contracts.fixtures import LayerFixtures, fetch
 
-GOOD_CHANNELS = ["a", "chat.message", "A-Z_0.9", "n" * 99, "single?reader", "process.1-x!local_part", "7"]
+GOOD_CHANNELS = ["a", "chat.message", "A-Z_0.9", "n" * 100, "single?reader", "process.1-x!local_part", "7"]
 BAD_CHANNELS = [
     "",
     " ",
     "two words",
     "line\n",
-    "n" * 100,
-    "p!" + "n" * 98,
+    "n" * 101,
+    "p!" + "n" * 99,
     "café",
     "p!é",
     "١٢",
@@ -34,7 +34,7 @@ BAD_CHANNELS = [
     ["a"],
 ]
 BAD_GROUPS = [name for name in BAD_CHANNELS if name not in GOOD_CHANNELS] + ["single?reader", "process!local"]
-BAD_SOURCES = ["", "two words", "line\n", "n" * 100, "trailing?", "process!local", "!", "a?b!", "a!b!", None, b"bytes"]
+BAD_SOURCES = ["", "two words", "line\n", "n" * 101, "trailing?", "process!local", "!", "a?b!", "a!b!", None, b"bytes"]
 
 
 class NamesContract(LayerFixtures):
@@ -72,7 +72,7 @@ class NamesContract(LayerFixtures):
             layer.receive(["good", name])
 
     def test_the_error_says_what_was_given_and_what_is_allowed(self, layer: ChannelLayer) -> None:
-        with pytest.raises(TypeError, match=r"'two words'.*1 to 99 ASCII letters, digits, hyphens"):
+        with pytest.raises(TypeError, match=r"'two words'.*1 to 100 ASCII letters, digits, hyphens"):
             layer.send("two words", {})
 
     def test_nothing_is_posted_when_one_address_is_bad(self, layer: ChannelLayer) -> None:

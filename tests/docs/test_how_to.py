@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import concurrent.futures
 import re
-import shutil
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from websockets.sync.client import connect
 
-from tests.docs.blocks import DOCS, HOW_TO, blocks_of
+from tests import chromium
+from tests.docs.blocks import DOCS, HOW_TO, Block, blocks_of
 from tests.docs.walk import PATIENCE_SECONDS, Walk
 
 pytestmark = [pytest.mark.xdist_group("docs"), pytest.mark.timeout(300)]
@@ -41,6 +41,39 @@ def test_a_class_of_the_page_on_groups_speaks_to_its_group(site: Walk) -> None:
         assert [one.recv(PATIENCE_SECONDS), other.recv(PATIENCE_SECONDS)] == ["Extra!"] * 2
 
 
+def test_a_request_waits_for_news(site: Walk) -> None:
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(
+            urllib.request.urlopen, site.here("http://127.0.0.1:8001/news/"), timeout=PATIENCE_SECONDS
+        )
+        publish = Block(
+            DOCS / "how-to" / "http.md",
+            0,
+            "console",
+            "",
+            "$ REDIS_URL=$(cat .chancelery/valkey/url) python manage.py publish 'It rains.'",
+        )
+        while not waiting.done():
+            site.follow([publish])
+        with waiting.result() as response:
+            assert response.read() == b"It rains."
+
+
+def test_a_task_answers_a_request(site: Walk) -> None:
+    url = site.here("http://127.0.0.1:8001/typeset/?text=headline")
+    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as response:
+        assert response.read() == b"HEADLINE"
+
+
+def test_an_upload_reaches_its_view_over_the_layer(site: Walk) -> None:
+    token = "x" * 32
+    body = b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n' + b"x" * 3_000_000
+    headers = {"Cookie": f"csrftoken={token}", "X-CSRFToken": token, "Content-Type": "multipart/form-data; boundary=b"}
+    request = urllib.request.Request(site.here("http://127.0.0.1:8001/photograph/"), body + b"\r\n--b--\r\n", headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
+        assert response.read() == b"a.jpg: 3000000 bytes"
+
+
 def test_the_commands_of_the_page_on_deploying_run(site: Walk) -> None:
     for command in ("gunicorn newsroom.wsgi", "daphne --bind", "manage.py runworker --threads 8", "celery -A newsroom"):
         assert command in (site.folder / "Procfile").read_text()
@@ -49,17 +82,9 @@ def test_the_commands_of_the_page_on_deploying_run(site: Walk) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = os.environ.get("CHANCELERY_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        reason = "no Chromium: install it (Debian: apt-get install chromium) or name it in CHANCELERY_CHROMIUM"
-        if os.environ.get("CHANCELERY_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
     expect.set_options(timeout=PATIENCE_SECONDS * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+    with chromium.launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -2,75 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.example.conftest import plain_count
-from tests.example.site import ARTIFACTS, PATIENCE_SECONDS, Site
+from tests.example.conftest import OpenPage, plain_count
+from tests.example.site import ARTIFACTS, Site
 
 pytestmark = [pytest.mark.xdist_group("example"), pytest.mark.browser]
-
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-OpenPage = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = os.environ.get("CHANCELERY_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        reason = "no Chromium: install it (Debian: apt-get install chromium) or name it in CHANCELERY_CHROMIUM"
-        if os.environ.get("CHANCELERY_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def said() -> list[str]:
-    """What was written to a console: errors and warnings."""
-    return []
-
-
-@pytest.fixture
-def open_page(browser: Browser, site: Site, said: list[str]) -> Iterator[OpenPage]:
-    """Opens the page as another visitor each time; at the end nothing may have been written to a console."""
-    contexts = []
-
-    def heard(message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
-            said.append(message.text)
-
-    def opened(**options: object) -> Page:
-        context = browser.new_context(**options)  # type: ignore[arg-type]
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_SECONDS * 1000)
-        page.on("console", heard)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"http://127.0.0.1:{site.web_port}/")
-        expect(page.locator("#jobs-state")).to_have_text("connected")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert said == []
 
 
 def enter(page: Page, room: str, name: str) -> None:

@@ -63,7 +63,8 @@ async def test_a_body_that_is_too_large_is_answered_with_413(layer, settings):
 
 @on_a_loop
 async def test_a_request_that_is_too_large_for_the_layer_is_answered_with_413():
-    request = Request(gateway_on(InMemoryChannelLayer(max_message_bytes=5000)), body=b"x" * 6000)
+    headers = [(b"cookie", b"x" * 6000)]
+    request = Request(gateway_on(InMemoryChannelLayer(max_message_bytes=5000)), headers=headers)
     assert (await request.response())[0] == 413
     await request.ended()
 
@@ -105,6 +106,21 @@ async def test_a_client_that_leaves_is_told_of(layer):
     request.put("http.disconnect")
     await request.ended()
     assert await taken(layer, "http.disconnect") == {"reply_channel": channel, "path": "/slow/"}
+
+
+@on_a_loop
+async def test_a_disconnect_is_told_only_of_clients_that_left_before_their_response(layer):
+    gateway = gateway_on(layer)
+    for path in ("/answered/", "/left/"):
+        request = Request(gateway, path)
+        channel = (await taken(layer, "http.request"))["reply_channel"]
+        if path == "/answered/":
+            layer.send(channel, {"status": 200, "content": b"all"})
+            await request.response()
+        request.put("http.disconnect")
+        await request.ended()
+    assert (await taken(layer, "http.disconnect"))["path"] == "/left/"
+    assert layer.channel_statistics("http.disconnect")["messages_count"] == 1
 
 
 @on_a_loop

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.test import Client
 
 from chancelery.generic import JsonWebsocketConsumer, WebsocketConsumer
 from chancelery.message import Message
@@ -168,6 +172,71 @@ def test_a_frame_can_be_sent_to_a_group_from_anywhere(handle, wrapper):
 def test_without_a_socket_there_is_nothing_to_speak_to(handle):
     with pytest.raises(ValueError, match="no socket to speak to"):
         handle(Echo, "websocket.receive", reply_channel=None, text="hi")
+
+
+@pytest.mark.parametrize("code", [5, 999, 1005, 1006, 1015, 2999, 5000, -1, "1000", 1000.0, None])
+def test_a_close_code_that_nobody_may_send_is_refused_where_it_is_sent(handle, code):
+    class Closing(WebsocketConsumer):
+        def receive(self, text=None, bytes=None):  # noqa: A002 - Channels 1's names
+            self.send(close=code) if text else self.close(code)
+
+    for text in ("send", ""):
+        with pytest.raises(ValueError, match="closed with True, a code of 1000 to 1014 as registered, or 3000 to 4999"):
+            handle(Closing, "websocket.receive", text=text)
+
+
+# Users
+
+
+@pytest.fixture
+def cookie(db):
+    """The headers of a browser that somebody is logged in with."""
+    browser = Client()
+    browser.force_login(get_user_model().objects.create_user("ada"))
+    return [
+        [b"cookie", f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}".encode()]
+    ]
+
+
+class Who(WebsocketConsumer):
+    http_user = True
+    slight_ordering = True
+
+    def connect(self, message):
+        self.send(text=str(message.user))
+
+    def receive(self, text=None, bytes=None):  # noqa: A002 - Channels 1's names
+        self.send(text=str(self.message.user))
+
+
+def test_the_user_of_the_browser_is_known_from_connect_on(handle, cookie):
+    assert handle(Who, "websocket.connect", headers=cookie) == [{"text": "ada"}]
+    assert handle(Who, "websocket.receive", text="who am I?") == [{"text": "ada"}]
+    assert handle(Who, "websocket.connect", headers=[], reply_channel="gw!two") == [{"text": str(AnonymousUser())}]
+
+
+def test_the_session_of_the_browser_comes_with_the_user_when_asked_for(handle, cookie):
+    class Both(Who):
+        http_user_and_session = True
+
+        def receive(self, text=None, bytes=None):  # noqa: A002 - Channels 1's names
+            self.send(text=f"{self.message.user} {self.message.http_session['_auth_user_id']}")
+
+    handle(Both, "websocket.connect", headers=cookie)
+    [sent] = handle(Both, "websocket.receive", text="")
+    assert sent["text"] == f"ada {get_user_model().objects.get().pk}"
+
+
+def test_the_user_of_the_connection_comes_by_an_attribute(handle, cookie):
+    class Later(WebsocketConsumer):
+        channel_session_user = True
+
+        def receive(self, text=None, bytes=None):  # noqa: A002 - Channels 1's names
+            self.send(text=str(self.message.user))
+
+    assert handle(Later, "websocket.receive", text="") == [{"text": str(AnonymousUser())}]
+    handle(Who, "websocket.connect", headers=cookie)
+    assert handle(Later, "websocket.receive", text="") == [{"text": "ada"}]
 
 
 # JSON

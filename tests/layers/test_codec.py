@@ -92,7 +92,7 @@ class TestEnvelopes:
         )
 
     def test_the_longest_names_fit(self) -> None:
-        name = "n" * 99
+        name = "n" * 100
         assert codec.unpack(codec.pack(1, name, name, codec.pack_body({})))[:3] == (1, name, name)
 
 

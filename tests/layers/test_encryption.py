@@ -42,7 +42,7 @@ class TestEncryptedInMemoryLayer(
 ):
     @pytest.fixture
     def make_layer(self, clock: SteppedClock) -> MakeLayer:
-        return lambda **limits: InMemoryChannelLayer(clock=clock, encryption_keys=[NEW, None], **limits)
+        return lambda **limits: InMemoryChannelLayer(**{"clock": clock, "encryption_keys": [NEW, None]} | limits)
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -21,7 +21,7 @@ from tests.contracts.machine import require_model
 class TestInMemoryChannelLayer(ChannelLayerContract):
     @pytest.fixture
     def make_layer(self, clock: SteppedClock) -> MakeLayer:
-        return lambda **limits: InMemoryChannelLayer(clock=clock, **limits)
+        return lambda **limits: InMemoryChannelLayer(**{"clock": clock} | limits)
 
 
 def test_it_answers_as_the_model_does() -> None:

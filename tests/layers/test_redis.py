@@ -34,7 +34,7 @@ def make_redis_layer(redis_url: str) -> Callable[..., RedisChannelLayer]:
 class TestRedisChannelLayer(ChannelLayerContract):
     @pytest.fixture
     def make_layer(self, make_redis_layer: MakeLayer, clock: SteppedClock) -> MakeLayer:
-        return lambda **limits: make_redis_layer(clock=clock, **limits)
+        return lambda **limits: make_redis_layer(**{"clock": clock} | limits)
 
 
 def test_it_answers_as_the_model_does(make_redis_layer: Callable[..., RedisChannelLayer]) -> None:

@@ -56,7 +56,7 @@ class TestShardedChannelLayer(ChannelLayerContract):
     @pytest.fixture
     def make_layer(self, make_sharded: MakeLayer, clock: SteppedClock) -> MakeLayer:
         def make(**limits: object) -> ShardedChannelLayer:
-            layer = make_sharded(clock=clock, **limits)
+            layer = make_sharded(**{"clock": clock} | limits)
             layer._homes = Rendezvous([f"a{PLACEMENT}", f"b{PLACEMENT}"])
             return layer
 

@@ -125,7 +125,7 @@ def test_it_shows_what_there_is(layer: ChannelLayer, manage: Manage, clock: Step
         ("slow_client", "3           -"),
         ("purged", "1           -"),
     ]
-    assert "Sent 4, refused 0, being handled 1, busy lanes 1, dead letters 1" in shown
+    assert "Sent 4, refused 0, being handled 1, busy lanes 1, delayed 0, dead letters 1" in shown
 
 
 def test_rates_come_from_two_looks(configure: Configure, manage: Manage) -> None:

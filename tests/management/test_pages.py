@@ -24,6 +24,7 @@ BUSY = Overview(
     busy_lanes=5,
     dead_letters=2,
     counters={"messages_count": 5020, "channel_full_count": 7, "dropped:expired": 3, "dropped:worker_died": 40},
+    delayed=1000,
 )
 BEFORE = BUSY._replace(
     now_ms=1000,
@@ -39,7 +40,7 @@ def sample(after: Overview, before: Overview | None = None) -> Sample:
 def test_a_busy_layer_on_a_page() -> None:
     assert page(sample(BUSY, BEFORE)).splitlines() == [
         'Layer "default": RedisChannelLayer',
-        "Sent 5,020 (1,400/s), refused 7 (0/s), being handled 4, busy lanes 5, dead letters 2",
+        "Sent 5,020 (1,400/s), refused 7 (0/s), being handled 4, busy lanes 5, delayed 1,000, dead letters 2",
         "",
         "CHANNEL                     WAITING  OLDEST  SENT/S   SENT  REFUSED",
         "chat.say                         12   40 ms   1,000  4,120        7",
@@ -66,7 +67,7 @@ def test_a_busy_layer_on_a_page() -> None:
 def test_a_layer_that_was_never_used_on_a_page() -> None:
     assert page(sample(EMPTY)).splitlines() == [
         'Layer "default": RedisChannelLayer',
-        "Sent 0, refused 0, being handled 0, busy lanes 0, dead letters 0",
+        "Sent 0, refused 0, being handled 0, busy lanes 0, delayed 0, dead letters 0",
     ]
 
 
@@ -81,7 +82,7 @@ def test_a_page_shows_the_busiest_and_sums_up_the_rest() -> None:
 
 
 def test_nothing_exceeds_a_line() -> None:
-    name = "a" * 99
+    name = "a" * 100
     lease = LeaseOverview("f" * 24, 1_000_000, -(10**12))
     overview = Overview(
         now_ms=10**13,
@@ -91,6 +92,7 @@ def test_nothing_exceeds_a_line() -> None:
         leases=[lease] * 20,
         busy_lanes=10**9,
         dead_letters=10**9,
+        delayed=10**5,
         counters={"messages_count": 10**15, "channel_full_count": 10**15, "dropped:" + "r" * 99: 10**12},
     )
     lines = page(sample(overview, overview._replace(now_ms=10**13 - 1000, channels=[], counters={}))).splitlines()
@@ -127,6 +129,7 @@ def test_json_has_everything() -> None:
     assert layer["groups"] == [{"name": "small", "members": 1}, {"name": "large", "members": 400}]
     assert layer["leases"][1] == {"name": "late", "held": 1, "left_ms": -2300}
     assert (layer["busy_lanes"], layer["dead_letters"], layer["seconds"], layer["now_ms"]) == (5, 2, 2.0, 3000)
+    assert layer["delayed"] == 1000
     assert layer["sent"] == {"count": 5020, "per_second": 1400.0}
     assert layer["refused"] == {"count": 7, "per_second": 0.0}
     assert layer["dropped"] == {

@@ -16,7 +16,7 @@ from chancelery.layers.base import ChannelLayer
 from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.layers.redis import RedisChannelLayer
 from chancelery.registry import ChannelLayerWrapper
-from chancelery.worker import Worker, exchange
+from chancelery.worker import Worker, exchange, mover
 from tests.routed import routed
 from tests.worker.processes import spawned
 
@@ -45,6 +45,22 @@ class Running:
         return self.drained
 
 
+class Clock:
+    """A layer's clock, which can be put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock for `make_layer(clock=clock)`."""
+    return Clock()
+
+
 @pytest.fixture(params=["memory", "redis"])
 def make_layer(request: pytest.FixtureRequest) -> Iterator[MakeLayer]:
     """Makes layers that share nothing with those of other tests."""
@@ -71,7 +87,8 @@ def layer(make_layer: MakeLayer) -> ChannelLayer:
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts workers: `start(layer, routing, threads=1, …)`."""
-    monkeypatch.setattr(exchange, "_IDLE_SECONDS", 0.05)  # an idle thread sees so often whether it is to stop
+    for module in (exchange, mover):
+        monkeypatch.setattr(module, "_IDLE_SECONDS", 0.05)  # an idle thread sees so often whether it is to stop
     with contextlib.ExitStack() as cleanup:
 
         def start(layer: ChannelLayer, routing: Any, **options: Any) -> Running:

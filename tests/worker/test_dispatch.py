@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 
@@ -11,7 +12,7 @@ from django.db import connection
 from django.utils import translation
 
 from chancelery import Channel, Group, channel_layers, outbox, route
-from chancelery.exceptions import ChannelSocketException, DenyConnection
+from chancelery.exceptions import ChannelSocketException, ConsumeLater, DenyConnection, WebsocketCloseException
 from chancelery.layers import codec
 from chancelery.layers.base import Delivery
 from chancelery.layers.memory import InMemoryChannelLayer
@@ -386,3 +387,86 @@ def test_nothing_is_left_open_behind_a_consumer():
     handled([route("websocket.receive", fail)])
     assert outbox.current() is None
     assert "default" not in channel_layers
+
+
+# Exceptions that do something to the socket
+
+
+@pytest.mark.parametrize("name", ["daphne.response.AbC!xyz", "websocket.send!a1", "gw-1.host!0"])
+@pytest.mark.parametrize(("code", "expected"), [(None, True), (1000, 1000), (3000, 3000), (4999, 4999)])
+def test_a_socket_is_closed_whatever_its_reply_channel_is_called(caplog, name, code, expected):
+    outcome = handled([route("websocket.receive", raising(WebsocketCloseException(code)))], reply_channel=name)
+    assert sent(outcome) == [(name, {"close": expected})]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("code", [5, 999, 1001, 1006, 2999, 5000, -1, True, "1000", 1000.0])
+def test_a_code_that_no_application_may_send_is_the_consumers_failure(caplog, code):
+    def consumer(message):
+        raise WebsocketCloseException(code)
+
+    assert sent(handled([route("websocket.receive", consumer)])) == []
+    assert f"from 3000 to 4999, not {code!r}" in str(caplog.records[0].exc_info[1])
+
+
+def test_a_connecting_socket_is_turned_away_with_it():
+    outcome = handled([route("websocket.connect", raising(WebsocketCloseException(4000)))], "websocket.connect")
+    assert sent(outcome) == [("gw!one", {"close": 4000})]
+
+
+def test_without_a_socket_it_is_the_consumers_failure(caplog):
+    assert sent(handled([route("a", raising(WebsocketCloseException()))], "a", reply_channel=None)) == []
+    assert "has no reply_channel: no socket to close" in str(caplog.records[0].exc_info[1])
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(WebsocketCloseException(4000), [{"close": 4000}]), (DenyConnection(), []), (ConsumeLater(0), None)],
+)
+def test_what_a_nested_consumer_raises_counts_for_the_message(kind, error, expected, caplog):
+    inner = raising(error)
+
+    def plain(message):
+        inner(message)
+
+    async def waiting(message):
+        inner(message)
+
+    outcome = handled([route("websocket.receive", plain if kind == "plain" else waiting)])
+    if kind == "async":
+        outcome = asyncio.run(outcome.run())
+    if expected is None:
+        assert outcome.later is not None
+    assert [content for _, content in sent(outcome)] == (expected or [])
+    assert [record.exc_info[0] for record in caplog.records] == ([DenyConnection] if expected == [] else [])
+
+
+def test_a_nested_consumers_outbox_is_its_own_also_when_it_raises():
+    def consumer(message):
+        message.reply_channel.send({"n": 1})
+        with contextlib.suppress(RuntimeError), outbox.holding():
+            message.reply_channel.send({"n": 2})
+            raise RuntimeError
+        message.reply_channel.send({"n": 3})
+
+    assert [content["n"] for _, content in sent(handled([route("websocket.receive", consumer)]))] == [1, 3]
+
+
+# The callback
+
+
+def test_a_callback_sees_each_message_before_its_consumer_and_cannot_do_harm(caplog):
+    seen = []
+
+    def callback(channel, message):
+        seen.append((channel, message["path"]))
+        raise RuntimeError("in the callback")
+
+    def consumer(message):
+        seen.append("consumer")
+
+    with routed([route("a", consumer)]) as wrapper:
+        Dispatch(wrapper, callback=callback)(Delivery(1, "a", "", {"path": "/p/"}, CAME_BY))
+    assert seen == [("a", "/p/"), "consumer"]
+    assert 'the callback failed on a message of channel "a"' in caplog.text

@@ -14,21 +14,6 @@ from chancelery.worker.steadiness import Steadiness
 from tests.worker.conftest import answers, nothing_waits, until
 
 
-class Clock:
-    """The layer's clock, which can be put forward."""
-
-    def __init__(self):
-        self.ahead = 0
-
-    def __call__(self):
-        return time.time() + self.ahead
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def layer(make_layer, clock):
     """One whose leases last, unless the clock is put forward."""

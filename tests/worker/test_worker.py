@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from chancelery import Channel, Group, outbox, route
-from chancelery.exceptions import DenyConnection
+from chancelery.exceptions import DenyConnection, WebsocketCloseException
 from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.registry import ChannelLayerWrapper
 from chancelery.signals import worker_process_ready, worker_ready
-from chancelery.worker import Worker
+from chancelery.worker import Worker, WorkerGroup
+from tests.routed import routed
 from tests.worker.conftest import answers, nothing_waits, say, until
 
 
@@ -283,6 +286,88 @@ def test_what_finds_no_room_for_too_long_is_dropped_with_its_channel_and_trail(m
     assert len(dropped) == 2
     assert layer.global_statistics()["dropped:no_room"] == 2
     assert 'a message to out was dropped: channel "out" holds 1 messages: add workers' in dropped[0]
+
+
+def test_what_finds_no_room_takes_nothing_else_with_it(make_layer, start, settings):
+    """Neither what was sent beside it, nor the thread, nor what is sent later."""
+    settings.CHANCELERY = {"CAPACITY_WAIT": 0.1}
+    layer = make_layer(channel_capacity={"full": 1})
+    layer.send("full", {})
+
+    def consumer(message):
+        echo(message)
+        Channel("full").send({"n": 1})
+        Channel("other").send({"n": message["text"]})
+
+    start(layer, [route("websocket.receive", consumer)])
+    for number in range(3):
+        say(layer, number)
+    assert answers(layer, 3) == [{"text": number} for number in range(3)]
+    assert answers(layer, 3, "other") == [{"n": number} for number in range(3)]
+    until(lambda: layer.global_statistics().get("dropped:no_room") == 3)
+
+
+def test_an_exception_that_closes_the_socket_ends_neither_worker_nor_what_it_sent(layer, start):
+    def consumer(message):
+        echo(message)
+        raise {"deny": DenyConnection, "close": WebsocketCloseException, "system": SystemExit}[message["text"]]
+
+    running = start(layer, [route("websocket.receive", consumer)])
+    for text in ("deny", "close", "system"):
+        say(layer, text, reply_channel=f"daphne.response.{text}!x")
+    assert answers(layer, 1, "daphne.response.deny!") == [{"text": "deny"}]
+    assert answers(layer, 2, "daphne.response.close!") == [{"text": "close"}, {"close": True}]
+    assert answers(layer, 1, "daphne.response.system!") == [{"text": "system"}]
+    assert running.stop() is True
+
+
+# As Channels 1 has it
+
+
+def test_a_worker_takes_the_arguments_of_channels_1(layer, start):
+    called = []
+    running = start(
+        layer,
+        [route(["a", "b"], echo)],
+        callback=lambda channel, message: called.append((channel, message["text"])),
+        message_retries=5,
+        signal_handlers=False,
+        only_channels=["a"],
+        exclude_channels=None,
+    )
+    assert running.worker.channels == ["a"]
+    say(layer, "hi", channel="a")
+    assert answers(layer, 1) == [{"text": "hi"}]
+    assert called == [("a", "hi")]
+
+
+def test_a_worker_group_has_as_many_threads_as_it_is_told(layer):
+    with routed([route("a", echo)], layer=layer) as wrapper:
+        group = WorkerGroup(wrapper, None, 3, only_channels=["a"], n_threads=3)
+        assert [loop.name for loop in group._loops] == [f"worker thread {number}" for number in (1, 2, 3)]
+        assert len(WorkerGroup(wrapper)._loops) == os.cpu_count()
+        with pytest.raises(ValueError, match="threads is a whole number from 1, not 0"):
+            WorkerGroup(wrapper, n_threads=0)
+
+
+def test_the_signals_of_a_worker_in_the_main_thread_are_those_of_before_when_it_has_ended(layer):
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    told = threading.Event()
+    with routed([route("a", echo)], layer=layer) as wrapper:
+        worker = Worker(wrapper)
+
+        def ready(**_):
+            if not told.is_set():
+                told.set()
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        worker_ready.connect(ready)
+        try:
+            assert worker.run() is True
+        finally:
+            worker_ready.disconnect(ready)
+    assert told.is_set()
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
 
 
 # Stopping

@@ -6,17 +6,23 @@ Pure: no I/O, no Django. Source: ASGI specification, HTTP; message formats of th
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple, TypeAlias
 
+from chancelery import names
 from chancelery.gateway.protocols import Action, BadReply, Event, Scope
 from chancelery.types import Content
 
 REQUEST: Final = "http.request"
 DISCONNECT: Final = "http.disconnect"
+BODY: Final = "http.request.body?"
+"""What the name of a `body_channel` begins with."""
 
-_KEYS: Final = frozenset({"status", "headers", "content", "more_content"})
+_KEYS: Final = frozenset({"status", "headers", "content", "more_content", "confirm"})
 _STATUSES: Final = range(100, 600)
+_FORGES_HEADERS: Final = re.compile(rb"[\r\n\0]")
 _ERRORS: Final = {
+    408: b"The request's body did not come in time.\n",
     413: b"The request's body is larger than this server takes.\n",
     503: b"This server cannot answer now. Try again later.\n",
 }
@@ -61,11 +67,24 @@ class Response(NamedTuple):
     headers: Headers
     content: bytes
     more: bool
+    confirm: str = ""
+    """A channel on which its sender waits to hear that the client has been handed all so far."""
 
 
-def request_message(scope: Scope, reply_channel: str, body: bytes) -> Content:
-    """Return the content of `http.request` for a request with *scope*, whose whole body is *body*."""
-    return {
+def declared_length(scope: Scope) -> int:
+    """Return how long the body of a request says that it is; 0 when it does not say."""
+    declared = next((value for name, value in scope.get("headers", ()) if name.lower() == b"content-length"), b"")
+    return int(declared) if declared.isdigit() else 0
+
+
+def request_message(scope: Scope, reply_channel: str, body: bytes, body_channel: str = "") -> Content:
+    """
+    Return the content of `http.request` for a request with *scope*, whose whole body is *body*.
+
+    With *body_channel*, that is the first part, and the others follow there. `confirms` says that `confirm` in a
+    response is answered.
+    """
+    message: Content = {
         "reply_channel": reply_channel,
         "http_version": scope.get("http_version") or "1.1",
         "method": scope["method"].upper(),
@@ -77,7 +96,33 @@ def request_message(scope: Scope, reply_channel: str, body: bytes) -> Content:
         "body": body,
         "client": scope.get("client"),
         "server": scope.get("server"),
+        "confirms": True,
     }
+    return {**message, "body_channel": body_channel} if body_channel else message
+
+
+def body_message(part: bytes, *, more: bool) -> Content:
+    """Return the content for a further part of a body."""
+    return {"content": part, "more_content": more}
+
+
+def broken_off_message() -> Content:
+    """Return the content that stands for the rest of a body, when the client does not send it."""
+    return {"content": b"", "more_content": False, "closed": True}
+
+
+def confirmation_message(*, closed: bool) -> Content:
+    """Return what the sender of a response is told: its client has all so far, or is gone."""
+    return {"closed": closed}
+
+
+def confirmation_asked(content: Content) -> str:
+    """Return the channel on which the sender of *content* waits for a confirmation; empty when it does not."""
+    channel = content.get("confirm") or ""
+    try:
+        return names.require_channel(channel) if channel else ""
+    except TypeError as problem:
+        raise BadReply(f"confirm is a channel: {problem}") from problem
 
 
 def disconnect_message(reply_channel: str, path: str) -> Content:
@@ -87,13 +132,16 @@ def disconnect_message(reply_channel: str, path: str) -> Content:
 
 def read_response(content: Content) -> Response:
     """Return what *content*, sent to a request, is of its response. Raises: BadReply, which says what is wrong."""
+    if "request" in content:
+        raise BadReply("server push, by the key 'request', is no more: browsers have given it up")
     unknown = content.keys() - _KEYS
     if unknown:
         raise BadReply(f"unknown key {min(unknown)!r}; a response has {', '.join(sorted(_KEYS))}")
     body = content.get("content")
     if body is not None and not isinstance(body, bytes):
         raise BadReply(f"content is a bytes, not {type(body).__name__}")
-    return Response(_status(content), _headers(content), body or b"", bool(content.get("more_content")))
+    more = bool(content.get("more_content"))
+    return Response(_status(content), _headers(content), body or b"", more, confirmation_asked(content))
 
 
 def answer(response: Response, *, started: bool) -> tuple[Action, ...]:
@@ -129,8 +177,10 @@ def _headers(content: Content) -> Headers:
 
 
 def _header_bytes(part: object) -> bytes:
-    if isinstance(part, bytes):
-        return part
     if isinstance(part, str):
-        return part.encode("latin-1")
-    raise TypeError(f"{part!r} is a {type(part).__name__}")
+        part = part.encode("latin-1")
+    if not isinstance(part, bytes):
+        raise TypeError(f"{part!r} is a {type(part).__name__}")
+    if _FORGES_HEADERS.search(part):  # servers do not all look
+        raise ValueError(f"{part!r} would be more than one line")
+    return part

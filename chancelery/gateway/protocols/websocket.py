@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
+from chancelery.exceptions import OWN_CODES, REGISTERED_CODES
 from chancelery.gateway.protocols import Action, BadReply, Event, Scope
 from chancelery.types import Content
 
@@ -23,8 +24,6 @@ POLICY: Final = 1008
 TOO_BIG: Final = 1009
 RESTART: Final = 1012
 TRY_AGAIN: Final = 1013
-_STANDARD: Final = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
-_PRIVATE: Final = range(3000, 5000)
 
 _KEYS: Final = frozenset({"accept", "text", "bytes", "key", "close", "subprotocol"})
 
@@ -168,16 +167,19 @@ def waits_for_acceptance(reply: Reply, *, from_group: bool) -> bool:
     return reply.accept is None and reply.close is None and reply.frame is not None and not reply.frame.data
 
 
-def answer(state: State, reply: Reply, offered: tuple[str, ...] = ()) -> tuple[State, tuple[Action, ...]]:
+def answer(
+    state: State, reply: Reply, offered: tuple[str, ...] = (), subprotocol: str | None = None
+) -> tuple[State, tuple[Action, ...]]:
     """
     Return the state after *reply* and what to do.
 
-    offered: the subprotocols that the client named. Raises: BadReply for one that it did not.
+    offered: the subprotocols that the client named; subprotocol: the one of them to accept it with if *reply* has none.
+    Raises: BadReply for one that was not offered.
     """
     if state is State.OPEN:
         return _answer_open(reply)
     if state is State.CONNECTING:
-        return _answer_connecting(reply, offered)
+        return _answer_connecting(reply, offered, subprotocol)
     return state, ()
 
 
@@ -188,7 +190,9 @@ def _answer_open(reply: Reply) -> tuple[State, tuple[Action, ...]]:
     return State.CLOSED, (*actions, Close(reply.close))
 
 
-def _answer_connecting(reply: Reply, offered: tuple[str, ...]) -> tuple[State, tuple[Action, ...]]:
+def _answer_connecting(
+    reply: Reply, offered: tuple[str, ...], subprotocol: str | None
+) -> tuple[State, tuple[Action, ...]]:
     if reply.accept is False:
         return State.CLOSED, (Deny(),)
     if reply.accept or (reply.frame is not None and reply.frame.data):
@@ -197,7 +201,7 @@ def _answer_connecting(reply: Reply, offered: tuple[str, ...]) -> tuple[State, t
                 f"subprotocol {reply.subprotocol!r} was not offered; the client offered {', '.join(offered) or 'none'}"
             )
         state, actions = _answer_open(reply)
-        return state, (Accept(reply.subprotocol), *actions)
+        return state, (Accept(reply.subprotocol or subprotocol), *actions)
     if reply.close is not None:
         return State.CLOSED, (Deny(),)
     return State.CONNECTING, ()
@@ -233,7 +237,7 @@ def _close_code(content: Content) -> int | None:
         return None
     if close is True:
         return NORMAL
-    if isinstance(close, int) and (close in _STANDARD or close in _PRIVATE):
+    if isinstance(close, int) and (close in REGISTERED_CODES or close in OWN_CODES):
         return close
     raise BadReply(f"close is True, False or a close code (1000 to 1014 as registered, or 3000 to 4999), not {close!r}")
 

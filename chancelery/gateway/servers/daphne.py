@@ -160,9 +160,14 @@ def missing_features(protocol: object) -> list[str]:
 
 
 def is_serving() -> bool:
-    """Tell whether it is daphne that serves in this process."""
+    """Tell whether it is daphne that serves on the event loop that runs here."""
     reactor = _reactor()
-    return reactor is not None and bool(reactor.running)
+    if reactor is None or not reactor.running:
+        return False
+    try:
+        return bool(reactor._asyncioEventloop is asyncio.get_running_loop())  # noqa: SLF001 - daphne's has one
+    except RuntimeError:  # no loop runs here
+        return False
 
 
 def attach(gateway: Served) -> None:

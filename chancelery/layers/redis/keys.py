@@ -9,7 +9,11 @@ _ATTEMPTS_BIT = 32
 COMMON = tuple((_PACKAGE, f"{part}.lua") for part in ("common", "lists", "sending", "groups", "endings"))
 """What a script begins with that sends through the layer in the same step as something else."""
 
-EXCHANGE = scripts.load(*COMMON, (_PACKAGE, "exchange.lua"))
+_DELAYS = (*COMMON, (_PACKAGE, "delays.lua"))
+
+EXCHANGE = scripts.load(*_DELAYS, (_PACKAGE, "exchange.lua"))
+MOVE = scripts.load(*_DELAYS, (_PACKAGE, "move.lua"))
+PURGE_DELAYED = scripts.load(*_DELAYS, (_PACKAGE, "purge_delayed.lua"))
 COLLECT = scripts.load(*COMMON, (_PACKAGE, "collect.lua"))
 MEMBERSHIP = scripts.load(*COMMON, (_PACKAGE, "membership.lua"))
 MEMBERS = scripts.load(*COMMON, (_PACKAGE, "members.lua"))
@@ -20,6 +24,9 @@ OVERVIEW = scripts.load(*COMMON, (_PACKAGE, "overview.lua"))
 SWEEP = scripts.load(*COMMON, (_PACKAGE, "sweep.lua"))
 PURGE = scripts.load(*COMMON, (_PACKAGE, "purge.lua"))
 DEAD = scripts.load(*COMMON, (_PACKAGE, "dead.lua"))
+
+DELAYED_BELL = "@delayed"
+"""No channel can have this name."""
 
 
 def terms(capacity: int, attempts: int) -> int:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from chancelery import names, trail
 from chancelery.deployment import connections, wire
+from chancelery.deployment.address import Host, url_of_pair
 from chancelery.exceptions import CorruptMessage, InvalidChannelLayerError
+from chancelery.layers.admission import require_no_sends
 from chancelery.layers.base import (
     MAX_FETCH,
     Delivery,
@@ -28,7 +30,7 @@ from chancelery.layers.base import (
 )
 from chancelery.layers.mailbox import Collected
 from chancelery.layers.redis import keys
-from chancelery.layers.redis.operations import Operations
+from chancelery.layers.redis.delays import Delays
 from chancelery.log import Burst, room
 
 if TYPE_CHECKING:
@@ -42,15 +44,15 @@ _WILLS_AT_ONCE = 500
 _REAPED = 2
 
 
-class RedisChannelLayer(Operations):
+class RedisChannelLayer(Delays):
     """
     A channel layer in one Redis (7.0 or newer) or Valkey (7.2 or newer).
 
-    hosts: a list with the URL of the server: `redis://`, `rediss://`, `unix://` or `sentinel://`.
+    hosts: a list with the URL of the server: `redis://`, `rediss://`, `unix://` or `sentinel://`; or its host and port.
     prefix: what every key starts with; layers that share a server and a prefix are one layer.
     """
 
-    def __init__(self, *, hosts: Sequence[str], prefix: str = "chancelery:", **options: Any) -> None:
+    def __init__(self, *, hosts: Sequence[Host], prefix: str = "chancelery:", **options: Any) -> None:
         """options: as `ChannelLayer`'s."""
         super().__init__(**options)
         self.url = _only_host(hosts)
@@ -110,8 +112,12 @@ class RedisChannelLayer(Operations):
         args += (len(finished), len(sends))
         args += [item.delivery.id for item in finished]
         args += [item.delivery.lane for item in finished]
-        args += [len(item.sends) for item in finished]
+        args += [len(item.sends) if item.later is None else "l" for item in finished]
         self._add_sends(args, sends)
+        for item in finished:
+            if item.later is not None:
+                require_no_sends(item)
+                args += item.later
         first = self._add_order(args, channels, limit, begin)
         _, refused, envelopes, held = self._run(keys.EXCHANGE, args)
         return Fetched(self._deliveries(lease, first, begin, envelopes), self._refused(sends, refused), bool(held))
@@ -272,14 +278,17 @@ class RedisChannelLayer(Operations):
 
     def _add_sends(self, args: list[Any], sends: Sequence[Send]) -> None:
         args += [send.lane and names.require_channel(send.lane) for send in sends]
-        for address, body, _, to_group, will, leaves, again, by_connection in sends:
-            if to_group:
+        for send in sends:
+            address, body, _, to_group, will, leaves, again, by_connection, delay_ms, due_ms, coalesce = send
+            if delay_ms or due_ms or coalesce:
+                args += self._timed(send)
+            elif to_group:
                 args += ("g", names.require_group(address), 0, body)
-                continue
-            kind = "o" if will else ("y" if again else "x") if leaves else "r" if by_connection else "c"
-            args += (kind, names.require_channel(address), self._terms_of(address), body)
-            if will:
-                args += (names.require_channel(will.address), self._terms_of(will.address), will.body)
+            else:
+                kind = "o" if will else ("y" if again else "x") if leaves else "r" if by_connection else "c"
+                args += (kind, names.require_channel(address), self._terms_of(address), body)
+                if will:
+                    args += (names.require_channel(will.address), self._terms_of(will.address), will.body)
 
     def _terms_of(self, channel: str) -> int:
         found = self._terms.get(channel)
@@ -347,22 +356,24 @@ class RedisChannelLayer(Operations):
         return (deliveries[0].channel, deliveries[0].content) if deliveries else None
 
 
-def _only_host(hosts: Sequence[str]) -> str:
-    if isinstance(hosts, str) or not hosts or not all(isinstance(host, str) for host in hosts):
+def _only_host(hosts: Sequence[Host]) -> str:
+    urls = [url_of_pair(host) for host in hosts] if isinstance(hosts, list | tuple) else []
+    if not urls or not all(isinstance(url, str) for url in urls):
         raise InvalidChannelLayerError(
             f'hosts is a list with the URL of a Redis, such as ["redis://127.0.0.1:6379"], not {hosts!r}'
         )
-    if len(hosts) > 1:
+    if len(urls) > 1:
         raise InvalidChannelLayerError(
-            f"hosts names {len(hosts)} servers, and a RedisChannelLayer lives on one: name the BACKEND "
+            f"hosts names {len(urls)} servers, and a RedisChannelLayer lives on one: name the BACKEND "
             f"chancelery.layers.redis, without a class"
         )
-    if not hosts[0].startswith(("redis://", "rediss://", "unix://", "sentinel://")):
+    url = str(urls[0])
+    if not url.startswith(("redis://", "rediss://", "unix://", "sentinel://")):
         raise InvalidChannelLayerError(
-            f"hosts: {connections.without_password(hosts[0])} is no URL of a Redis: use redis://, rediss://, unix:// "
+            f"hosts: {connections.without_password(url)} is no URL of a Redis: use redis://, rediss://, unix:// "
             f"or sentinel://"
         )
-    return hosts[0]
+    return url
 
 
 def _collected(answer: Any) -> Collected:

@@ -40,6 +40,7 @@ class _Totals(NamedTuple):
     """When each runs out."""
     busy_lanes: int
     dead_letters: int
+    delayed: int
 
 
 class Operations(ChannelLayer):
@@ -86,6 +87,7 @@ class Operations(ChannelLayer):
                 busy_lanes=totals.busy_lanes,
                 dead_letters=totals.dead_letters,
                 counters=_statistics(totals.counters),
+                delayed=totals.delayed,
             )
 
     def _keys_by_kind(self, *kinds: str) -> dict[str, set[str]]:
@@ -102,12 +104,14 @@ class Operations(ChannelLayer):
         pipeline.zrange(self.prefix + "leases", 0, -1, withscores=True)
         pipeline.hlen(self.prefix + "lanes")
         pipeline.xlen(self.prefix + "dead")
-        counters, leases, busy_lanes, dead_letters = pipeline.execute()
+        pipeline.zcard(self.prefix + "delayed")
+        counters, leases, busy_lanes, dead_letters, delayed = pipeline.execute()
         return _Totals(
             _decoded(counters),
             {name.decode(): int(deadline_ms) for name, deadline_ms in leases},
             busy_lanes,
             dead_letters,
+            delayed,
         )
 
     def _waiting(self, wanted: Sequence[str]) -> tuple[int, dict[str, tuple[int, int]]]:

@@ -49,6 +49,7 @@ class ShardOperations(ChannelLayer):
             busy_lanes=sum(each.busy_lanes for each in found),
             dead_letters=sum(each.dead_letters for each in found),
             counters=_sum([each.counters for each in found]),
+            delayed=sum(each.delayed for each in found),
         )
 
     def purge(self, channel: str) -> int:

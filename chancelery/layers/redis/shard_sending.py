@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from chancelery import names
 from chancelery.exceptions import LayerUnavailable
+from chancelery.layers.admission import require_send
 from chancelery.layers.base import Refusal, Send
 from chancelery.layers.redis.shard import Shard, numbers_of
 from chancelery.layers.redis.shard_operations import ShardOperations
@@ -29,7 +30,7 @@ class ShardSending(ShardOperations):
                 failed = error
         if failed is not None:
             raise failed
-        return [refusal for _, refusal in sorted(refused, key=by_number)]
+        return in_order(refused)
 
     async def apost(self, sends: Sequence[Send]) -> list[Refusal]:
         """
@@ -62,8 +63,8 @@ class ShardSending(ShardOperations):
         return range(len(self.shards)) if send.to_group else (self._number(send.lane or send.address),)
 
     def _parts(self, sends: Sequence[tuple[int, Send]]) -> Mapping[int, list[tuple[int, Send]]]:
-        for _, send in sends:
-            require_names(send)
+        for _, send in sends:  # all of a call, before anything is sent: servers are asked one by one
+            require_send(send)
         return parts_of(sends, (self._numbers(send) for _, send in sends))
 
     def _post(self, index: int, part: Sequence[tuple[int, Send]]) -> list[tuple[int, Refusal]]:
@@ -93,15 +94,6 @@ def parts_of(
     return parts
 
 
-def require_names(send: Send) -> None:
-    """Raises: TypeError. All of a call are looked at before anything is sent, since servers are asked one by one."""
-    if send.to_group:
-        names.require_group(send.address)
-        return
-    for channel in (send.address, send.lane or send.address, send.will.address if send.will else send.address):
-        names.require_channel(channel)
-
-
-def by_number(pair: tuple[int, Refusal]) -> int:
-    """Sort by the number that a refused send had."""
-    return pair[0]
+def in_order(refused: Iterable[tuple[int, Refusal]]) -> list[Refusal]:
+    """Return refusals in the order of the numbers of what was sent; what several servers refused, once."""
+    return [refusal for _, refusal in sorted(dict(refused).items())]

@@ -16,11 +16,13 @@ from chancelery import names
 from chancelery.deployment import wire
 from chancelery.deployment.bells import wait_for_any
 from chancelery.exceptions import LayerUnavailable
+from chancelery.layers.admission import require_finished
 from chancelery.layers.base import MAX_FETCH, Delivery, Fetched, Finished, Reaped, ReapedProcess, Refusal, Send
+from chancelery.layers.redis.keys import DELAYED_BELL
 from chancelery.layers.redis.layer import RedisChannelLayer
 from chancelery.layers.redis.shard import from_those_there
 from chancelery.layers.redis.shard_leases import Lease, Order, Untold
-from chancelery.layers.redis.shard_sending import ShardSending, by_number, require_names
+from chancelery.layers.redis.shard_sending import ShardSending, in_order
 from chancelery.log import Burst, room
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class ShardWorkers(ShardSending):
             self._leases.pop(lease, None)
             return fetched
         refused += zip(numbers, fetched.refused, strict=True)
-        return fetched._replace(refused=[refusal for _, refusal in sorted(refused, key=by_number)])
+        return fetched._replace(refused=in_order(refused))
 
     def recover(self, lease: str, known: Sequence[Delivery]) -> None:
         """See `base`."""
@@ -114,6 +116,16 @@ class ShardWorkers(ShardSending):
         if len(silent) >= len(self.shards):
             raise LayerUnavailable("none of the layer's hosts answers")
 
+    # Time
+
+    def _move_now(self) -> tuple[int, float]:
+        """See `base`. What waits on a server that does not answer goes out when it is back."""
+        found = from_those_there(self.shards, RedisChannelLayer._move_now)  # noqa: SLF001 - a layer's part of it
+        return sum(moved for moved, _ in found), min(seconds for _, seconds in found)
+
+    def _wait_until_due(self, seconds: float) -> None:
+        self.wait((DELAYED_BELL,), seconds)
+
     # How it is put together
 
     def _lease(self, name: str) -> Lease:
@@ -122,8 +134,7 @@ class ShardWorkers(ShardSending):
     def _finish(self, lease: Lease, finished: Sequence[Finished]) -> list[tuple[int, Refusal]]:
         """Note what is finished, and post what belongs to other servers. Return what was refused of that."""
         for item in finished:
-            for send in item.sends:
-                require_names(send)
+            require_finished(item)
         abroad: list[tuple[int, Send, int]] = []
         first = 0
         for item in finished:
@@ -140,7 +151,7 @@ class ShardWorkers(ShardSending):
             else:
                 abroad += leaving
             sends = [send for _, send in at_home]
-            lease.finish(index, Untold(Finished(delivery, sends), tuple(number for number, _ in at_home)))
+            lease.finish(index, Untold(Finished(delivery, sends, item.later), tuple(number for number, _ in at_home)))
         return self._post_abroad(abroad)
 
     def _is_held(self, lease: Lease, index: int, delivery: Delivery) -> bool:

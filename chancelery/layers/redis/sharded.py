@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chancelery import names
+from chancelery.deployment.address import Host
 from chancelery.exceptions import InvalidChannelLayerError, LayerUnavailable
 from chancelery.layers.base import Will
 from chancelery.layers.mailbox import Collected
@@ -28,10 +29,11 @@ class ShardedChannelLayer(ShardWorkers):
     """
     A channel layer on several Redis servers.
 
-    hosts: their URLs, the same for every process, in any order. prefix: as `RedisChannelLayer`'s.
+    hosts: their URLs, or host and port of each, the same for every process, in any order.
+    prefix: as `RedisChannelLayer`'s.
     """
 
-    def __init__(self, *, hosts: Sequence[str], prefix: str = "chancelery:", **options: Any) -> None:
+    def __init__(self, *, hosts: Sequence[Host], prefix: str = "chancelery:", **options: Any) -> None:
         """options: as `ChannelLayer`'s."""
         super().__init__(**options)
         layers = [RedisChannelLayer(hosts=[host], prefix=prefix, **options) for host in hosts]

@@ -33,6 +33,7 @@ def _summary(sample: Sample) -> str:
         _counted("refused", overview, "channel_full_count", per_second.get("channel_full_count")),
         f"being handled {number(sum(lease.held for lease in overview.leases))}",
         f"busy lanes {number(overview.busy_lanes)}",
+        f"delayed {number(overview.delayed)}",
         f"dead letters {number(overview.dead_letters)}",
     ]
     return "\n".join(map(clipped, [f'Layer "{sample.alias}": {sample.backend}', ", ".join(totals)]))

@@ -46,6 +46,7 @@ def _sample(sample: Sample) -> dict[str, Any]:
         "groups": [{"name": name, "members": size} for name, size in overview.groups],
         "leases": [lease._asdict() for lease in overview.leases],
         "busy_lanes": overview.busy_lanes,
+        "delayed": overview.delayed,
         "dead_letters": overview.dead_letters,
         "sent": _counter(sample, "messages_count"),
         "refused": _counter(sample, "channel_full_count"),

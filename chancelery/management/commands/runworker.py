@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 from argparse import ArgumentParser
-from types import FrameType
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,6 +17,7 @@ from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.registry import DEFAULT_CHANNEL_LAYER, ChannelLayerWrapper, channel_layers
 from chancelery.signals import worker_ready
 from chancelery.worker import Worker
+from chancelery.worker.postponing import DEFAULT_RETRIES
 
 
 class Command(BaseCommand):
@@ -39,13 +38,19 @@ class Command(BaseCommand):
         parser.add_argument(
             "--coroutines", type=int, default=1000, help="async consumers that run at a time (default: 1000)"
         )
+        parser.add_argument(
+            "--message-retries",
+            type=int,
+            default=DEFAULT_RETRIES,
+            metavar="N",
+            help=f"how often a message is handled again whose consumer asks for it (default: {DEFAULT_RETRIES})",
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run a worker until it is told to stop. Raises: CommandError, which says what to do."""
         worker = _worker(options)
         asyncio.run(_require_server(worker.channel_layer.layer))
         self._announce(worker, options["threads"])
-        _obey_signals(worker)
         try:
             all_ended = worker.run()
         finally:
@@ -74,9 +79,9 @@ class Command(BaseCommand):
 
 
 def _worker(options: dict[str, Any]) -> Worker:
-    for option in ("threads", "coroutines"):
-        if options[option] < 1:
-            raise CommandError(f"--{option} is at least 1, not {options[option]}")
+    for option, least in (("threads", 1), ("coroutines", 1), ("message_retries", 0)):
+        if options[option] < least:
+            raise CommandError(f"--{option.replace('_', '-')} is at least {least}, not {options[option]}")
     try:
         channel_layer = channel_layers[options["layer"]]
         _refuse_memory(channel_layer)
@@ -84,6 +89,7 @@ def _worker(options: dict[str, Any]) -> Worker:
             channel_layer,
             threads=options["threads"],
             coroutines=options["coroutines"],
+            message_retries=options["message_retries"],
             only_channels=options["only_channels"],
             exclude_channels=options["exclude_channels"],
         )
@@ -107,17 +113,3 @@ async def _require_server(layer: ChannelLayer) -> None:
         raise CommandError(str(error)) from error
     finally:
         await layer.aclose()
-
-
-def _obey_signals(worker: Worker) -> None:
-    told = False
-
-    def stop(number: int, _: FrameType | None) -> None:
-        nonlocal told
-        if told:
-            os._exit(128 + number)
-        told = True
-        worker.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)

@@ -1,16 +1,18 @@
 /* A room: text frames "name: what was said" go to everybody in it. A task's announcement arrives like any other frame. */
 
-import { Line } from "./line.js";
+import { WebSocketBridge } from "../chancelery/js/bridge.js";
+import { socketUrl, watch } from "./line.js";
 
 const $ = (id) => document.getElementById(id);
 const KEPT_LINES = 500;
 const ANNOUNCEMENT = "Announcement: ";
 const NAMES = ["Ada", "Blaise", "Clara", "Dorothea", "Emil", "Fanny", "Gaspard", "Hedwig"];
 
-let line = null;
+const bridge = new WebSocketBridge();
 let room = "";
+let isNew = true;
 
-/* showState: called with the line's state whenever it changes. */
+/* showState: called with the state of the connection whenever it changes, and where it leads. */
 export function setUp(desk, showState) {
   $("name").value = NAMES[Math.floor(Math.random() * NAMES.length)];
   $("room-form").addEventListener("submit", (event) => {
@@ -19,30 +21,27 @@ export function setUp(desk, showState) {
   });
   $("say-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    line.send(`${$("name").value}: ${$("say").value}`);
+    bridge.socket.send(`${$("name").value}: ${$("say").value}`);
     $("say").value = "";
   });
   $("announce-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    desk.ask({ do: "announce", room, text: $("announcement").value }, (kind, data, job) => follow(desk, kind, data, job));
+    desk.ask({ do: "announce", room, text: $("announcement").value }, follow);
   });
+  bridge.on("message", ({ data }) => show(data));
+  bridge.on("open", () => {
+    if (isNew) $("say").focus();
+    isNew = false;
+  });
+  watch(bridge, (detail) => showState(detail, `in ${room}`));
 }
 
 function enter(name, showState) {
-  line?.close();
   room = name;
+  isNew = true;
+  showState({ state: "connecting" });
   $("log").replaceChildren();
-  line = new Line(`/ws/chat/${encodeURIComponent(name)}/`);
-  line.addEventListener("frame", ({ detail }) => show(detail));
-  let isNew = true;
-  line.addEventListener("state", ({ detail }) => {
-    showState(detail, `in ${name}`);
-    if (isNew && detail.state === "open") {
-      isNew = false;
-      $("say").focus();
-    }
-  });
-  line.open();
+  bridge.connect(socketUrl(`/ws/chat/${encodeURIComponent(name)}/`));
 }
 
 function show(frame) {
@@ -65,13 +64,11 @@ function show(frame) {
   if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
-function follow(desk, kind, data, job) {
+function follow(kind, data, job) {
   const status = $("announce-status");
-  status.classList.toggle("bad", kind === "refused" || kind === "lost");
+  status.classList.toggle("bad", kind !== "taken");
   if (kind === "refused") status.textContent = data;
   else if (kind === "lost") status.textContent = "the connection was lost";
-  else if (kind === "taken") {
-    status.textContent = `a task will tell the room (job ${job.slice(0, 8)})`;
-    desk.release(job);
-  }
+  else status.textContent = `a task will tell the room (job ${job.slice(0, 8)})`;
+  return false;
 }

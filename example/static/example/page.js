@@ -1,8 +1,9 @@
 /* The page: its sockets, what they allow just now, and the parts that use them. */
 
+import { WebSocketBridge } from "../chancelery/js/bridge.js";
 import * as chat from "./chat.js";
 import { Desk } from "./desk.js";
-import { Line } from "./line.js";
+import { socketUrl, watch } from "./line.js";
 import * as timeline from "./timeline.js";
 import * as wordcount from "./wordcount.js";
 
@@ -30,22 +31,22 @@ let pingedAt = 0;
 
 function ping() {
   if (echo === null) {
-    echo = new Line("/ws/echo/");
-    echo.addEventListener("state", ({ detail }) => detail.state === "open" && sendPing());
-    echo.addEventListener("frame", () => ($("ping-time").value = `${(performance.now() - pingedAt).toFixed(1)} ms`));
-    echo.open();
-  } else if (echo.state === "open") sendPing();
+    echo = new WebSocketBridge();
+    echo.on("open", sendPing);
+    echo.on("message", () => ($("ping-time").value = `${(performance.now() - pingedAt).toFixed(1)} ms`));
+    echo.connect(socketUrl("/ws/echo/"));
+  } else if (echo.socket.readyState === WebSocket.OPEN) sendPing();
 }
 
 function sendPing() {
   pingedAt = performance.now();
-  echo.send("ping");
+  echo.socket.send("ping");
 }
 
 const desk = new Desk();
-desk.line.addEventListener("state", ({ detail }) => show("jobs", detail, "connected"));
+show("jobs", { state: "connecting" });
+watch(desk.bridge, (detail) => show("jobs", detail, "connected"));
 wordcount.setUp(desk);
 timeline.setUp(desk);
 chat.setUp(desk, (detail, place) => show("chat", detail, place));
 $("ping").addEventListener("click", ping);
-desk.line.open();

@@ -70,8 +70,8 @@ class RecordingLayer(RedisChannelLayer):
         call = next(_calls)
         if finished or marks.get("begun"):
             told = [
-                [name_of(delivery.channel, delivery.content), [_told(send) for send in sends]]
-                for delivery, sends in finished
+                [name_of(item.delivery.channel, item.delivery.content), [_told(send) for send in item.sends]]
+                for item in finished
             ]
             record("tell", call=call, lease=lease, finished=told, begun=marks.get("begun", 0))
         fetched = super().fetch(channels, limit, lease, finished, **marks)

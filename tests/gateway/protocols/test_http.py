@@ -10,6 +10,9 @@ from chancelery.gateway.protocols.http import (
     Response,
     Start,
     answer,
+    body_message,
+    broken_off_message,
+    declared_length,
     disconnect_message,
     error,
     read_response,
@@ -41,7 +44,32 @@ def test_a_request_message_carries_what_the_scope_says():
         "body": b"body",
         "client": None,
         "server": ["::1", 80],
+        "confirms": True,
     }
+
+
+def test_what_is_left_of_a_body_has_a_channel_of_its_own():
+    scope = {"type": "http", "method": "POST", "path": "/"}
+    assert request_message(scope, "gw!1", b"first", "http.request.body?1")["body_channel"] == "http.request.body?1"
+
+
+def test_a_part_of_a_body_says_whether_more_follow():
+    assert body_message(b"part", more=True) == {"content": b"part", "more_content": True}
+    assert broken_off_message() == {"content": b"", "more_content": False, "closed": True}
+
+
+@pytest.mark.parametrize(
+    ("headers", "length"),
+    [
+        ([], 0),
+        ([(b"Content-Length", b"12")], 12),
+        ([(b"content-length", b"-12")], 0),
+        ([(b"content-length", b"1_2")], 0),
+        ([(b"content-length", b"\xb2")], 0),
+    ],
+)
+def test_a_body_is_as_long_as_it_says_in_plain_digits(headers, length):
+    assert declared_length({"headers": headers}) == length
 
 
 def test_a_disconnect_message_names_the_request():
@@ -57,6 +85,7 @@ def test_a_disconnect_message_names_the_request():
             Response(200, ((b"A", b"1"), (b"B", b"2")), b"", more=True),
         ),
         ({"content": b"more"}, Response(None, (), b"more", more=False)),
+        ({"more_content": True, "confirm": "taken?1"}, Response(None, (), b"", more=True, confirm="taken?1")),
         ({}, Response(None, (), b"", more=False)),
     ],
 )
@@ -75,6 +104,10 @@ def test_a_response_is_read(content, response):
         ({"status": 200, "headers": [b"A"]}, "headers is a list of"),
         ({"status": 200, "headers": [["A", 1]]}, "1 is a int"),
         ({"status": 200, "headers": 5}, "headers is a list of"),
+        ({"status": 200, "headers": [[b"Location", b"/\r\nSet-Cookie: a=1"]]}, "more than one line"),
+        ({"status": 200, "headers": [["A\n", "1"]]}, "more than one line"),
+        ({"request": {"path": "/style.css"}}, "server push"),
+        ({"more_content": True, "confirm": "not a channel"}, "confirm is a channel"),
     ],
 )
 def test_a_response_that_means_nothing_is_refused_with_what_is_wrong(content, complaint):
@@ -101,7 +134,7 @@ def test_a_first_message_without_a_status_is_refused():
         answer(Response(None, (), b"", more=False), started=False)
 
 
-@pytest.mark.parametrize("status", [413, 503])
+@pytest.mark.parametrize("status", [408, 413, 503])
 def test_the_gateways_own_errors_are_whole_responses(status):
     start, body = error(status)
     assert start.event["status"] == status

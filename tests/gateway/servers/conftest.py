@@ -19,7 +19,7 @@ def prefix():
 
 @pytest.fixture(scope="module")
 def site(redis_url):
-    with served(daphne, redis_url, "gateway:", "-v", "1") as (server, clerk):
+    with served(daphne, redis_url, "gateway:", "-v", "1", MAX_BODY_BYTES=2_000_000) as (server, clerk):
         yield server, clerk
 
 

@@ -30,10 +30,12 @@ CHANNELS = ["websocket.connect", "websocket.receive", "websocket.disconnect", "h
 class Server:
     """A protocol server that serves the site's gateway on a free port of 127.0.0.1."""
 
+    settings = "tests.gateway.site.settings"
+
     def __init__(self, command, listening, url, prefix, **options):
         environment = {
             **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.gateway.site.settings",
+            "DJANGO_SETTINGS_MODULE": self.settings,
             "TEST_REDIS_URL": url,
             "TEST_PREFIX": prefix,
             "TEST_CHANCELERY": json.dumps(options),

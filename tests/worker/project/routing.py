@@ -6,6 +6,7 @@ import signal
 import time
 
 from chancelery import Channel, route
+from chancelery.exceptions import ConsumeLater
 
 
 def work(message):
@@ -30,10 +31,22 @@ def paced(message):
     Channel("said").send({"did": message["n"]})
 
 
+def later(message):
+    """Say at once that it was tried, and ask for more."""
+    Channel("said").send({"tried": message["n"], "doomed": message.__doomed__}, immediately=True)
+    raise ConsumeLater(delay=0)
+
+
 async def wait(message):
     """Say at once that it began, and never end; occupy a thread with that, too."""
     Channel("said").send({"began": message["n"]}, immediately=True)
     await asyncio.to_thread(time.sleep, 600)
 
 
-channel_routing = [route("work", work), route("hold", hold), route(["paced", "again"], paced), route("wait", wait)]
+channel_routing = [
+    route("work", work),
+    route("hold", hold),
+    route(["paced", "again"], paced),
+    route("later", later),
+    route("wait", wait),
+]

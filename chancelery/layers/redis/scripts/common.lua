@@ -1,5 +1,5 @@
 -- What all of the layer's scripts begin with: the clock, counters, names and envelopes. In order, each on what stands
--- before it: common, lists (what is written, gathered), sending, groups, endings.
+-- before it: common, lists (what is written, gathered), sending, groups, endings; and delays, for those who need it.
 --
 -- Keys, all under the layer's prefix:
 --   ready:<channel>            list    envelopes that wait to be fetched
@@ -21,12 +21,15 @@
 --   processes                  zset    process that left a will -> when it counts as dead, unless it reads its mail
 --   wills:<process>            hash    lane -> attempts (a byte), channel and body of what is sent when the process dies
 --   reaped:<process>           string  there for a day from its end on; empty until it, back from the dead, has learned
---   bell:<channel or process>  list    tokens on which readers block; never messages
+--   bell:<channel or process>  list    tokens on which readers block; never messages. "@delayed" is for who moves these
 --   singles                    zset    single-reader channel (with a "?") -> when to look there for what has expired
 --   counters                   hash    sent:<channel> and full:<channel> of ordinary channels, messages_count and
 --                                      channel_full_count of all others, dropped:<reason>
 --   drops                      list    reason, a zero byte and the envelope, of a few messages that were dropped: for the
 --                                      log of whoever asks next
+--   delayed                    zset    id of a message that waits for its time -> when that is
+--   delayed-messages           hash    id -> the message, see delays.lua; "last" -> the last number in an id
+--   paced:<id>                 string  when the next may go out of what goes out at most so often
 --   dead                       stream  dead letters: reason, at (milliseconds), envelope
 --
 -- An envelope is msgpack [version, term, channel, lane, content, trail] with a head of fixed form, see

@@ -5,7 +5,8 @@
 --          milliseconds that a message lives, lane capacity, process capacity, most dead letters,
 --          id of the last delivery of earlier calls that counts as begun (0 for no change),
 --          number of finished deliveries (or 1, with the id "", for sends that belong to none), number of sends,
---          then for all deliveries their ids, for all their lanes, for all their numbers of sends,
+--          then for all deliveries their ids, for all their lanes, for all their numbers of sends ("l" for one that is
+--              to be handled later, and has none),
 --          then for all sends their lanes, and for each
 --              kind, address, terms (see send_to_channel), body; the kinds are
 --                  "c" to a channel, "g" to a group,
@@ -14,6 +15,11 @@
 --                      the will was, for its process had been ended
 --                  "y" as "x", and nothing is sent when there is no will
 --                  "r" to a channel, by the lane's connection: dropped when its will was carried out
+--                  "d" to a channel, for later: three more, how many messages may wait, milliseconds to wait, the moment
+--                      to wait for (0: none); "D" to a group
+--                  "k" to a channel, the latest of its key: four more, how many messages may wait, the key, milliseconds
+--                      between two, the kind; "K" to a group
+--          for each that is to be handled later: milliseconds until then, body
 --          most messages to fetch, id of the first, how many of them count as begun, number of channels, their names
 -- Returns  clock, refused sends (their numbers from 1, counted over all deliveries), envelopes,
 --          1 if the lease was held, 0 if it had been ended: then nothing was done
@@ -60,6 +66,9 @@ end
 -- Sends what begins at this argument. Returns false when there was no room.
 local function send(index, lane)
   local kind, address, body = ARGV[index], ARGV[index + 1], ARGV[index + 3]
+  if TIMED[kind] then
+    return send_in_time(ARGV, index, lane, ttl, lane_capacity, process_capacity)
+  end
   if kind == 'g' then
     send_to_group(address, body, ttl, process_capacity)
     return true
@@ -83,12 +92,12 @@ local function send(index, lane)
   return true
 end
 
--- Takes the finished deliveries out of the lease. Returns for each whether it was there: what a lease does not hold (any
--- more) is a repetition, and its sends are not stored again.
+-- Takes the finished deliveries out of the lease. Returns for each whether it was there (its envelope, if it is handled
+-- later): what a lease does not hold (any more) is a repetition, and its sends are not stored again.
 local function take_out()
   if lease == '' then
     return {true}
-  elseif finished == 1 then
+  elseif finished == 1 and ARGV[numbers + 1] ~= 'l' then
     return {redis.call('HDEL', lease_key, ARGV[ids + 1]) == 1}
   end
   local held = {}
@@ -96,7 +105,7 @@ local function take_out()
     local from, to = ids + first, ids + math.min(first + PUSH_AT_ONCE - 1, finished)
     for index, envelope in ipairs(redis.call('HMGET', lease_key, unpack(ARGV, from, to))) do
       local id = ARGV[from + index - 1]
-      held[first + index - 1] = envelope ~= false and not held[id]
+      held[first + index - 1] = not held[id] and envelope
       held[id] = true
     end
     redis.call('HDEL', lease_key, unpack(ARGV, from, to))
@@ -108,18 +117,28 @@ local held = finished > 0 and take_out()
 if sends > 1 and ARGV[lanes + 1] ~= '' then
   look_up_lanes(ARGV, lanes + 1, lanes + sends)
 end
-local released = {}
+local released, later = {}, nil
 for number = 1, finished do
-  for _ = 1, tonumber(ARGV[numbers + number]) do
+  local own = tonumber(ARGV[numbers + number])
+  for _ = 1, own or 0 do
     sent = sent + 1
     if held[number] and not send(at, ARGV[lanes + sent]) then
       refused[#refused + 1] = sent
     end
-    at = at + (ARGV[at] == 'o' and 7 or 4)
+    at = at + 4 + (MORE_ARGUMENTS[ARGV[at]] or 0)
   end
-  if held[number] and ARGV[held_lanes + number] ~= '' then
+  if not own then
+    later = later or {}
+    later[#later + 1] = held[number]
+  elseif held[number] and ARGV[held_lanes + number] ~= '' then
     released[#released + 1] = ARGV[held_lanes + number]
   end
+end
+for _, envelope in ipairs(later or {}) do
+  if envelope then
+    handle_later(envelope, tonumber(ARGV[at]), ARGV[at + 1])
+  end
+  at = at + 2
 end
 release_lanes(released)
 

@@ -124,14 +124,20 @@ local function store(channel, lane, body, ttl, terms, lane_capacity)
   return taken
 end
 
+local function count_refusal(channel)
+  if process_of(channel) then
+    count('channel_full_count')
+  else
+    local queue = list_of(queues, 'ready:', channel)
+    queue.full = queue.full + 1
+  end
+end
+
 -- As store, for a sender who is told when there is no room; that is counted.
 local function send_to_channel(channel, lane, body, ttl, terms, lane_capacity)
   local taken = store(channel, lane, body, ttl, terms, lane_capacity)
-  if not taken and process_of(channel) then
-    count('channel_full_count')
-  elseif not taken then
-    local queue = list_of(queues, 'ready:', channel)
-    queue.full = queue.full + 1
+  if not taken then
+    count_refusal(channel)
   end
   return taken
 end

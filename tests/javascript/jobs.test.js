@@ -1,0 +1,286 @@
+/* The events of jobs: each once and in order, to whoever listens in time or late; and their end as a promise. */
+
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+import { JobError } from "../../chancelery/static/chancelery/js/bridge.js";
+import { connected, FakeSocket, fresh, passes, settled, uncaught } from "./fakes.js";
+
+beforeEach(() => fresh());
+
+const frame = (seq, kind, data = {}, job = "j") => ({ job, seq, kind, data });
+const progress = (seq, done, task = "j-1") => frame(seq, "progress", { task, name: "t", done, total: 9, note: null });
+const WHOLE = [
+  frame(1, "accepted", { of: 2, eta: null }),
+  frame(2, "started", { task: "j-1", name: "t" }),
+  progress(2, 1),
+  frame(3, "chunk", { task: "j-1", stream: "pages", chunk: "a" }),
+  frame(4, "retry", { task: "j-1", attempt: 1 }),
+  frame(5, "step", { task: "j-1", done: 1, of: 2 }),
+  frame(6, "result", { words: 8 }),
+];
+
+/* What a listener of every event is told, as it is told. */
+function listened(job) {
+  const heard = [];
+  job.on("event", (_, told) => heard.push(told));
+  return heard;
+}
+
+async function rejected(promise) {
+  return promise.then(assert.fail, (error) => error);
+}
+
+test("each kind of event reaches who listens to it, with its data and the whole frame", async () => {
+  const { bridge, socket } = connected();
+  const job = bridge.job("j");
+  const heard = [];
+  const kinds = ["accepted", "started", "progress", "chunk", "retry", "step", "result"];
+  for (const kind of kinds) job.on(kind, (...told) => heard.push(told));
+  for (const one of WHOLE) socket.says(one);
+  await settled();
+  assert.deepEqual(heard, WHOLE.map((one) => [one.data, one]));
+});
+
+test("events that came before anybody asked for the job are heard, in order, by every listener", async () => {
+  const { bridge, socket } = connected();
+  for (const one of WHOLE.slice(0, 5)) socket.says(one);
+  await settled();
+  const job = bridge.job("j");
+  const order = [];
+  job.on("step", () => order.push("step")).on("started", () => order.push("started"));
+  job.on("accepted", () => order.push("accepted"));
+  for (const one of WHOLE.slice(5)) socket.says(one);
+  await settled();
+  assert.deepEqual(order, ["accepted", "started", "step"]);
+  const late = listened(bridge.job("j"));
+  await settled();
+  assert.deepEqual(late, WHOLE);
+  assert.deepEqual(await job.result, { words: 8 });
+});
+
+test("events that are repeated are heard once, and old progress not at all", async () => {
+  const { bridge, socket } = connected();
+  const heard = listened(bridge.job("j"));
+  for (const one of [...WHOLE, ...WHOLE].flatMap((one) => [one, one])) {
+    socket.says(one);
+    await settled();
+  }
+  assert.deepEqual(heard.filter(({ kind }) => kind !== "progress"), WHOLE.filter(({ kind }) => kind !== "progress"));
+  assert.equal(heard.filter(({ kind }) => kind === "progress").length, 2, "two in a row cannot be told apart");
+  assert.equal(heard.at(-1).kind, "result");
+});
+
+test("progress of a step that is over, and of a job that has ended, is not heard", async () => {
+  const { bridge, socket } = connected();
+  const heard = listened(bridge.job("j"));
+  socket.says(frame(5, "step")).says(progress(2, 1)).says(progress(5, 2)).says(frame(6, "result")).says(progress(6, 3));
+  await settled();
+  const told = heard.map(({ kind, data }) => [kind, data.done]);
+  assert.deepEqual(told, [["step", undefined], ["progress", 2], ["result", undefined]]);
+});
+
+test("who listens late hears the latest progress of each task", async () => {
+  const { bridge, socket } = connected();
+  for (let done = 1; done <= 5; done += 1) socket.says(progress(2, done)).says(progress(2, done * 10, "j-2"));
+  await settled();
+  const heard = listened(bridge.job("j"));
+  await settled();
+  assert.deepEqual(heard.map(({ data }) => data.done), [5, 50]);
+});
+
+test("a listener that was taken off hears nothing more", async () => {
+  const { bridge, socket } = connected();
+  const heard = [];
+  const listener = () => heard.push("step");
+  const job = bridge.job("j").on("step", listener);
+  socket.says(frame(1, "step"));
+  await settled();
+  job.off("step", listener);
+  socket.says(frame(2, "step"));
+  await settled();
+  assert.deepEqual(heard, ["step"]);
+});
+
+test("an event that there is not cannot be listened to", () => {
+  const { bridge } = connected();
+  const known = /no events "done": it has accepted, .*, cancelled, lost, event/;
+  assert.throws(() => bridge.job("j").on("done", () => {}), known);
+});
+
+test("a kind of a later version is heard by who listens to every event", async () => {
+  const { bridge, socket } = connected();
+  const heard = listened(bridge.job("j"));
+  socket.says(frame(1, "paused"));
+  await settled();
+  assert.deepEqual(heard, [frame(1, "paused")]);
+});
+
+test("jobs are told apart, and no frame of theirs is for listen", async () => {
+  const { bridge, socket } = connected();
+  bridge.listen(() => assert.fail("it is an event of a job"));
+  const [one, other] = [listened(bridge.job("one")), listened(bridge.job("other"))];
+  for (const id of ["one", "other"]) socket.says(frame(1, "accepted", {}, id));
+  socket.says(frame(2, "result", 1, "one"));
+  await settled();
+  assert.deepEqual([one.length, other.length], [2, 1]);
+  assert.equal(bridge.job("one"), bridge.job("one"));
+  const states = ["one", "other", "new"].map((id) => bridge.job(id).state);
+  assert.deepEqual(states, ["result", "accepted", null]);
+});
+
+test("the first event of a job is told on the bridge, if nobody has asked for the job", async () => {
+  const { bridge, heard, socket } = connected();
+  bridge.job("mine");
+  for (const one of WHOLE) socket.says(one).says({ ...one, job: "mine" });
+  const told = heard.filter(([type]) => type === "job").map(([, { id }]) => id);
+  assert.deepEqual(told, ["j"]);
+});
+
+test("the result is a promise, whenever it is asked for", async () => {
+  const { bridge, socket } = connected();
+  const early = bridge.job("j").result;
+  for (const one of WHOLE) socket.says(one);
+  assert.deepEqual(await early, { words: 8 });
+  assert.deepEqual(await bridge.job("j").result, { words: 8 });
+});
+
+test("an error rejects it with its code, its reference and its message", async () => {
+  const { bridge, socket } = connected();
+  const { result } = bridge.job("j");
+  socket.says(frame(1, "error", { code: "PaperJam", reference: "0a1b", message: "tray 2 is empty" }));
+  const error = await rejected(result);
+  assert.ok(error instanceof JobError && error instanceof Error);
+  const { name, job, code, reference, message } = error;
+  assert.deepEqual({ name, job, code, reference, message }, {
+    name: "JobError", job: "j", code: "PaperJam", reference: "0a1b", message: "tray 2 is empty",
+  });
+});
+
+test("a job that was cancelled rejects it as cancelled", async () => {
+  const { bridge, socket } = connected();
+  socket.says(frame(1, "cancelled", { reason: "revoked" }));
+  const { code, message } = await rejected(bridge.job("j").result);
+  assert.deepEqual([code, message], ["cancelled", "the job was cancelled (revoked)"]);
+});
+
+test("a promise that nobody has asked for is never an unhandled rejection", async () => {
+  const found = [];
+  const unhandled = (error) => found.push(error);
+  process.on("unhandledRejection", unhandled);
+  const { bridge, socket } = connected();
+  bridge.job("j").on("error", () => {});
+  socket.says(frame(1, "error", { code: "PaperJam", reference: "0a1b", message: "" }));
+  socket.goes(1006);
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("unhandledRejection", unhandled);
+  assert.deepEqual(found, []);
+});
+
+test("when the connection is lost, jobs are lost that have not ended, and say so", async () => {
+  const { bridge, socket } = connected();
+  const [open, ended] = [bridge.job("open"), bridge.job("ended")];
+  const heard = listened(open);
+  socket.says(frame(1, "accepted", {}, "open")).says(frame(1, "result", 7, "ended")).goes(1012);
+  assert.equal((await rejected(open.result)).code, "lost");
+  assert.equal(await ended.result, 7);
+  assert.deepEqual([open.state, ended.state], ["lost", "result"]);
+  assert.deepEqual(heard.at(-1), frame(1, "lost", { code: 1012 }, "open"));
+});
+
+test("connecting elsewhere loses the jobs, too", async () => {
+  const { bridge } = connected();
+  const job = bridge.job("j");
+  bridge.connect("ws://desk.example/other/");
+  assert.equal((await rejected(job.result)).code, "lost");
+});
+
+test("with keepJobs they outlive the connection, for events that go to a group", async () => {
+  const { bridge, socket } = connected({ keepJobs: true });
+  const { result } = bridge.job("j");
+  socket.says(WHOLE[0]).goes(1006);
+  passes(500);
+  FakeSocket.last.opens().says(WHOLE.at(-1));
+  assert.deepEqual(await result, { words: 8 });
+});
+
+test("cancel asks the server, once, and is answered", async () => {
+  const { bridge, socket } = connected();
+  const job = bridge.job("j");
+  const answers = Promise.all([job.cancel(), job.cancel()]);
+  assert.deepEqual(socket.sent, ['{"job":"j","action":"cancel"}']);
+  socket.says(frame(2, "cancelled", { reason: "cancelled" })).says({ job: "j", action: "cancel", done: true });
+  assert.deepEqual(await answers, [true, true]);
+  assert.equal(await job.cancel(), false, "it has ended");
+  assert.equal(socket.sent.length, 1);
+});
+
+test("a cancel that comes too late says so", async () => {
+  const { bridge, socket } = connected();
+  const answer = bridge.job("j").cancel();
+  socket.says({ job: "j", action: "cancel", done: false });
+  assert.equal(await answer, false);
+});
+
+test("a job of somebody else's cannot be cancelled", async () => {
+  const { bridge, socket } = connected();
+  const answer = bridge.job("j").cancel();
+  socket.says({ job: "j", action: "cancel", error: "unknown_job" });
+  const error = await rejected(answer);
+  assert.deepEqual([error.name, error.code], ["JobError", "unknown_job"]);
+});
+
+test("without a connection nothing can be cancelled, and an answer that is lost with it does not come", async () => {
+  const { bridge, socket } = connected({ keepJobs: true });
+  const asked = bridge.job("j").cancel();
+  socket.goes(1006);
+  assert.equal((await rejected(asked)).code, "lost");
+  assert.equal((await rejected(bridge.job("j").cancel())).code, "lost");
+  passes(500);
+  assert.deepEqual(FakeSocket.last.opens().sent, []);
+});
+
+test("of jobs that nobody asks for a hundred are kept, and whose events are forgotten is told", async () => {
+  const { bridge, heard, socket } = connected();
+  const ids = Array.from({ length: 102 }, (_, number) => `job-${number}`);
+  for (const id of ids) socket.says(frame(1, "accepted", {}, id));
+  const dropped = heard.filter(([type]) => type === "dropped").map(([, { data, reason }]) => [data, reason]);
+  const expected = ids.slice(0, 2).map((id) => [[frame(1, "accepted", {}, id)], "unclaimed"]);
+  assert.deepEqual(dropped, expected);
+  await settled();
+  const [oldest] = [listened(bridge.job(ids[2]))];
+  await settled();
+  assert.equal(oldest.length, 1);
+});
+
+test("jobs that somebody waits for are never forgotten, however many there are", async () => {
+  const { bridge, socket } = connected();
+  const ids = Array.from({ length: 300 }, (_, number) => `job-${number}`);
+  const results = ids.map((id) => bridge.job(id).result);
+  for (const id of [...ids].reverse()) socket.says(frame(1, "result", id, id));
+  assert.deepEqual(await Promise.all(results), ids);
+});
+
+test("of one job two hundred events are kept for those who come late", async () => {
+  const { bridge, socket } = connected();
+  for (let seq = 1; seq <= 250; seq += 1) socket.says(frame(seq, "chunk", { chunk: seq }));
+  await settled();
+  const heard = listened(bridge.job("j"));
+  await settled();
+  assert.deepEqual([heard.length, heard[0].seq, heard.at(-1).seq], [200, 51, 250]);
+});
+
+test("a listener that fails does not keep others from hearing, nor the promise from being kept", async () => {
+  mock.timers.reset();
+  const { bridge, socket } = connected();
+  const job = bridge.job("j");
+  const { result } = job;
+  job.on("result", () => {
+    throw new Error("mine");
+  });
+  const heard = listened(job);
+  const found = await uncaught(() => socket.says(WHOLE.at(-1)));
+  assert.deepEqual(found.map(({ message }) => message), ["mine"]);
+  assert.equal(heard.length, 1);
+  assert.deepEqual(await result, { words: 8 });
+  bridge.close();
+});

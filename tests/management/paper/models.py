@@ -1,0 +1,1 @@
+"""None; here to be broken."""

@@ -1,0 +1,4 @@
+def ws_message(message):
+    message.reply_channel.send({
+        'text': message.content['text'],
+    })

@@ -1,0 +1,132 @@
+"""What a socket may ask of a job, and of whose."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from chancelery import Channel, Group
+from chancelery.message import Message
+from chancelery.tasks import Job, escalate, obey
+from tests.tasks.conftest import Socket, ends_of
+from tests.tasks.project.tasks import number, waits_for
+
+HOUR = 3600
+UNKNOWN = "0" * 32
+
+
+def cancelling(job_id: object) -> str:
+    return json.dumps({"job": job_id, "action": "cancel"})
+
+
+def frames(socket: Socket, count: int) -> list[dict[str, Any]]:
+    """The next frames that are sent to a socket."""
+    contents = socket.contents()
+    return [json.loads(next(contents)["text"]) for _ in range(count)]
+
+
+@pytest.fixture
+def job(socket: Socket, worker: Any) -> Job:
+    """A job of the socket that waits for its time."""
+    found = escalate(socket.message(), number.s(1), countdown=HOUR)
+    assert frames(socket, 1)[0]["kind"] == "accepted"
+    return found
+
+
+def test_the_socket_that_a_job_was_escalated_for_cancels_it(socket: Socket, job: Job) -> None:
+    assert obey(socket.message(text=cancelling(job.id)))
+    event, answer = frames(socket, 2)
+    assert (event["kind"], event["data"]) == ("cancelled", {"reason": "cancelled"})
+    assert answer == {"job": job.id, "action": "cancel", "done": True}
+    assert ends_of(job) == ["cancelled"]
+
+
+def test_what_runs_is_stopped(socket: Socket, worker: Any, celery_app: Any) -> None:
+    job = escalate(socket.message(), waits_for.s(f"key.{socket.process[5:-1]}"))
+    assert [event["kind"] for event in frames(socket, 2)] == ["accepted", "started"]
+    obey(socket.message(text=cancelling(job.id)))
+    assert [frame.get("kind") for frame in frames(socket, 2)] == ["cancelled", None]
+    celery_app.AsyncResult(f"{job.id}-1").get(timeout=30, propagate=False)
+    assert celery_app.AsyncResult(f"{job.id}-1").state == "REVOKED"
+
+
+def test_a_job_that_has_ended_is_answered_as_that(socket: Socket, job: Job) -> None:
+    job.cancel()
+    assert obey(socket.message(text=cancelling(job.id)))
+    assert frames(socket, 2)[1] == {"job": job.id, "action": "cancel", "done": False}
+
+
+def test_a_job_of_another_socket_is_answered_as_one_that_there_is_not(job: Job) -> None:
+    other = Socket()
+    answers = []
+    for asked in (job.id, UNKNOWN):
+        assert obey(other.message(text=cancelling(asked)))
+        answers.append({**frames(other, 1)[0], "job": ""})
+    assert answers[0] == answers[1] == {"job": "", "action": "cancel", "error": "unknown_job"}
+    assert job.state == "accepted"
+    job.cancel()
+
+
+def test_who_only_hears_of_a_job_does_not_cancel_it(socket: Socket, worker: Any) -> None:
+    asked, told = Socket(), Socket()
+    job = escalate(asked.message(), number.s(1), countdown=HOUR, reply_to=[Channel(told.name), Channel(socket.name)])
+    obey(told.message(text=cancelling(job.id)))
+    assert frames(told, 2)[1]["error"] == "unknown_job"
+    obey(asked.message(text=cancelling(job.id)))
+    assert frames(asked, 1)[0]["done"] is True
+
+
+def test_it_may_be_cancelled_by_its_socket_wherever_its_events_go(socket: Socket, group: Group, worker: Any) -> None:
+    job = escalate(socket.message(), number.s(1), countdown=HOUR, reply_to=group)
+    assert obey(socket.message(text=cancelling(job.id)))
+    assert job.state == "cancelled"
+
+
+def test_a_job_that_nobody_asked_for_is_nobodys(socket: Socket, worker: Any) -> None:
+    job = escalate(None, number.s(1), countdown=HOUR, reply_to=Channel(socket.name))
+    obey(socket.message(text=cancelling(job.id)))
+    assert frames(socket, 2)[1]["error"] == "unknown_job"
+    job.cancel()
+
+
+@pytest.mark.parametrize(
+    "job_id", ["", "deadbeef", "{}:events", "{}:members", "{}\n", "{}-1", "*", "é" * 32, "0" * 10_000]
+)
+def test_what_is_no_id_is_answered_as_a_job_that_there_is_not(job_id: str, socket: Socket, job: Job) -> None:
+    asked = job_id.replace("{}", job.id)
+    assert obey(socket.message(text=cancelling(asked)))
+    assert frames(socket, 1) == [{"job": asked, "action": "cancel", "error": "unknown_job"}]
+    assert job.state == "accepted"
+    job.cancel()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"text": text}
+        for text in [
+            "", "hello", "{", "[]", "null", '"cancel"', '{"action": "cancel"}', f'{{"job": "{UNKNOWN}"}}',
+            f'{{"job": "{UNKNOWN}", "action": "pause"}}', f'{{"job": "{UNKNOWN}", "action": null}}',
+            cancelling(7), cancelling(None), cancelling([UNKNOWN]), f"[{cancelling(UNKNOWN)}]", '{"a":' + "[" * 100_000,
+        ]
+    ] + [{"text": None, "bytes": cancelling(UNKNOWN).encode()}, {}],
+)  # fmt: skip
+def test_every_other_message_is_left_to_the_consumer(content: dict[str, Any], socket: Socket) -> None:
+    message = socket.message()
+    del message.content["text"]
+    message.content.update(content)
+    assert obey(message) is False
+    assert socket.is_silent()
+
+
+def test_more_in_the_frame_does_no_harm(socket: Socket, job: Job) -> None:
+    assert obey(socket.message(text=json.dumps({"ref": 1, "job": job.id, "action": "cancel"})))
+    assert job.state == "cancelled"
+
+
+def test_a_message_without_a_socket_asks_in_vain(socket: Socket, job: Job) -> None:
+    with pytest.raises(ValueError, match="has no reply_channel: a job is cancelled for the socket"):
+        obey(Message({"text": cancelling(job.id)}, "code", socket.message().channel_layer))
+    job.cancel()
