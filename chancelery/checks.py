@@ -6,10 +6,12 @@ What `manage.py check` can see of a deployment that will not work, before anybod
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.cache import caches
@@ -31,6 +33,8 @@ REDIS_TAG = "chancelery_redis"
 
 _CLUSTER = re.compile(r"[a-z+.:]*cluster[a-z+.:]*://|(?:[^/]*\+)?rediss?://(?:[^/]*@)?(?![^/]*@)[^/]*,", re.IGNORECASE)
 _FLUSHING_CACHES = ("django_redis.cache.RedisCache",)
+_RIVALS = ("django.contrib.staticfiles", "daphne")
+"""Apps that have a `runserver`, too."""
 
 
 def register() -> None:
@@ -43,6 +47,7 @@ def register() -> None:
         check_caches,
         check_sessions,
         check_subprotocols,
+        check_order_of_apps,
     ):
         checks.register(check, TAG)
     checks.register(check_servers, REDIS_TAG, deploy=True)
@@ -120,6 +125,22 @@ def check_subprotocols(**_: object) -> list[checks.CheckMessage]:
     if isinstance(found, list | tuple) and all(isinstance(name, str) for name in found):
         return []
     return [checks.Error(f"CHANNELS_WS_PROTOCOLS is a list of texts, not {found!r}", id="chancelery.E011")]
+
+
+def check_order_of_apps(**_: object) -> list[checks.CheckMessage]:
+    """W003: `manage.py runserver` is ours."""
+    names = (config.name for config in apps.get_app_configs())
+    before = set(itertools.takewhile(lambda name: name != "chancelery", names))
+    return [
+        checks.Warning(
+            f"{rival!r} comes before 'chancelery' in INSTALLED_APPS: `manage.py runserver` is its command then, which "
+            f"serves no sockets and runs no consumers",
+            hint="Put 'chancelery' before it.",
+            id="chancelery.W003",
+        )
+        for rival in _RIVALS
+        if rival in before
+    ]
 
 
 def check_servers(**_: object) -> list[checks.CheckMessage]:

@@ -67,6 +67,12 @@ def test_a_layer_in_memory_beside_celery_is_a_warning() -> None:
     assert found(CHANNEL_LAYERS=layers, CELERY_BROKER_URL="redis://h", CELERY_TASK_ALWAYS_EAGER=True) == {}
 
 
+def test_an_app_whose_runserver_would_be_found_before_ours_is_a_warning() -> None:
+    ours, *others = ("chancelery", "django.contrib.contenttypes", "django.contrib.staticfiles")
+    assert "'django.contrib.staticfiles' comes before" in found(INSTALLED_APPS=[*others, ours])["chancelery.W003"]
+    assert found(INSTALLED_APPS=[ours, *others]) == {}
+
+
 @pytest.mark.parametrize("url", ["redis+cluster://h", "rediscluster://h", "redis://:p@h:1,h2:1", "redis://h,h2"])
 def test_a_cluster_is_an_error(url: str) -> None:
     assert "CELERY_BROKER_URL names a Redis Cluster" in found(CELERY_BROKER_URL=url)["chancelery.E003"]

@@ -67,3 +67,9 @@ def test_every_option_of_chancelery_dev_is_documented(capsys) -> None:
 def test_every_room_has_its_place_in_the_tour() -> None:
     rooms = {path.stem for path in ROOT.iterdir() if path.suffix in {"", ".py"} and not path.name.startswith("_")}
     assert set(re.findall(r"\| `(\w+)` \|$", (DOCS / "tour.md").read_text(), re.MULTILINE)) == rooms
+
+
+def test_every_file_that_the_tour_names_is_there() -> None:
+    named = set(re.findall(r"`([\w/]+\.(?:py|lua|js))`", (DOCS / "tour.md").read_text()))
+    there = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*.*")} | {path.name for path in ROOT.rglob("*.*")}
+    assert named - there == set()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from django.core.exceptions import ValidationError
 from django.db import OperationalError
 
-from chancelery.binding import registration, users, writing
+from chancelery.binding import checking, registration, users
+from chancelery.binding.changes import DELETE
 from chancelery.channel import Channel
 from chancelery.exceptions import ConsumeLater, MessageTooLarge
 from chancelery.message import Message
@@ -41,8 +42,9 @@ def pace(binding: type[Inbound], pk: Any, kind: str) -> Pace:
 def pass_on(asked: Inbound, action: str, pk: Any, data: Any) -> None:
     """Have what was found to be allowed done in its turn, unless it is overtaken. Raises: ValidationError."""
     binding, message = type(asked), asked.message
-    wanted = {name: data[name] for name in asked.crossing.inward if name in data} if isinstance(data, dict) else {}
-    writing.require_storable(wanted)
+    wanted = {} if action == DELETE else {name: data[name] for name in asked.crossing.inward if name in data}
+    checking.require_storable(wanted)
+    checking.require_valid(asked.crossing, wanted)  # what is not shall not overtake what is
     content = {
         # Not a channel that anybody reads: it names the lane, that of the object instead of the socket.
         "reply_channel": f"{registration.COALESCED}!{_digest(binding, pk)}",
@@ -68,7 +70,7 @@ def consume(message: Message) -> None:
     asked.action, asked.pk, asked.data = message["action"], message["pk"], message["data"]
     with asked.answering():
         try:
-            asked.perform(asked.action, writing.primary_key(asked.crossing.model, asked.pk), asked.data)
+            asked.perform(asked.action, checking.primary_key(asked.crossing.model, asked.pk), asked.data)
         except OperationalError as error:
             raise ConsumeLater from error
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import Field, FileField, GeneratedField, ManyToManyField, Model
+from django.db.models import Field, FileField, FilePathField, GeneratedField, ManyToManyField, Model
 from django.utils.encoding import is_protected_type
 
 ALL = "__all__"
@@ -25,7 +25,7 @@ class Crossing:
     model: type[Model]
     outward: Mapping[str, Field[Any, Any]]
     inward: Mapping[str, Field[Any, Any]]
-    """Those that a client may set: not the primary key, no files, and nothing that forms would not let edit."""
+    """Those that a client may set: nothing of the primary key, no files, and nothing that forms would not let edit."""
 
     def data(self, instance: Model) -> dict[str, Any]:
         """Return what clients are told of *instance*, in types of JSON."""
@@ -43,10 +43,12 @@ def crossing(owner: str, model: type[Model], fields: Any, exclude: Any) -> Cross
     if fields is None and exclude is None:
         raise ValueError(f'{owner} needs fields = ["name", …], or exclude: what of {model.__name__} may cross?')
     whole = fields is None or fields == ALL or list(fields) == [ALL]
-    wanted = [name for name, field in known.items() if not field.primary_key] if whole else _names(owner, fields, known)
+    wanted = (
+        [name for name, field in known.items() if not _is_key(field, model)] if whole else _names(owner, fields, known)
+    )
     unwanted = _names(owner, exclude or (), known)
     outward = {name: known[name] for name in wanted if name not in unwanted}
-    inward = {name: field for name, field in outward.items() if _may_be_set(field)}
+    inward = {name: field for name, field in outward.items() if not _is_key(field, model) and _may_be_set(field)}
     return Crossing(model=model, outward=outward, inward=inward)
 
 
@@ -68,7 +70,13 @@ def _may_be_set(field: Field[Any, Any]) -> bool:
     if isinstance(field, ManyToManyField):
         through = field.remote_field.through
         return bool(field.editable and through and through._meta.auto_created)
-    return field.editable and not field.primary_key and not isinstance(field, FileField | GeneratedField)
+    # A path is not checked by its field, but by the form, which offers some.
+    return field.editable and not isinstance(field, FileField | FilePathField | GeneratedField)
+
+
+def _is_key(field: Field[Any, Any], model: type[Model]) -> bool:
+    """Tell whether *field* is the primary key of *model*, or a part of it: with another key it is another object."""
+    return field.primary_key or field in model._meta.pk_fields
 
 
 def _plain(field: Field[Any, Any], instance: Model) -> Any:

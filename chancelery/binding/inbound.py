@@ -14,7 +14,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, Validatio
 from django.db import DataError, IntegrityError
 
 from chancelery.auth import channel_session_user
-from chancelery.binding import coalescing, users, writing
+from chancelery.binding import checking, coalescing, users, writing
 from chancelery.binding.changes import CREATE, DELETE, UPDATE
 from chancelery.log import Burst, room
 from chancelery.message import Message
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _refused = Burst(room("binding"))
 _WITHOUT_FRAME = ("websocket.connect", "websocket.disconnect")
 _LONGEST_ECHO = 100
+_MOST_PARTS = 10
 
 
 class Inbound:
@@ -146,7 +147,7 @@ class Inbound:
             self.send_errors({"pk": ["there is no such object"]})
         except (IntegrityError, DataError, OverflowError) as error:
             _refused.say(
-                type(self).label(), "the database refused what %s was asked for: %s", type(self).label(), error
+                type(self).label(), "the database refused what %s was asked for: %r", type(self).label(), error
             )
             self.send_errors({NON_FIELD_ERRORS: ["this cannot be stored"]})
 
@@ -167,7 +168,7 @@ class Inbound:
 
     def _key(self, pk: Any) -> Any:
         try:
-            return writing.primary_key(self.crossing.model, pk)
+            return checking.primary_key(self.crossing.model, pk)
         except ValidationError as error:
             raise ValidationError({"pk": error.messages}) from error
 
@@ -184,4 +185,6 @@ class Inbound:
 def _echoed(value: Any) -> Any:
     if isinstance(value, str):
         return value[:_LONGEST_ECHO]
+    if isinstance(value, list) and len(value) <= _MOST_PARTS:  # a primary key of several fields
+        return None if any(isinstance(part, list) for part in value) else [_echoed(part) for part in value]
     return value if isinstance(value, int | float) else None

@@ -1,5 +1,5 @@
 """
-What a client asks for, done to the objects of a model: checked as a form would, and nothing done if anything is wrong.
+What a client asks for, done to the objects of a model, or nothing of it if anything is wrong: `checking` says what.
 
 Whatever is wrong is a ValidationError or `model.DoesNotExist`, which are for the client; knows nothing of messages.
 """
@@ -7,32 +7,15 @@ Whatever is wrong is a ValidationError or `model.DoesNotExist`, which are for th
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, models, router, transaction
-from django.db.models import Field, ManyToManyField, Model, QuerySet
+from django.db.models import ManyToManyField, Model
 
+from chancelery.binding.checking import Wrong, cleaned, related, stored
 from chancelery.binding.fields import Crossing
-
-_INTEGERS = range(-(2**63), 2**64)
-_ONE_VALUE = (
-    models.BooleanField,
-    models.CharField,
-    models.DateField,
-    models.DecimalField,
-    models.DurationField,
-    models.FloatField,
-    models.ForeignKey,
-    models.GenericIPAddressField,
-    models.IntegerField,
-    models.TextField,
-    models.TimeField,
-    models.UUIDField,
-)
-"""Kinds of fields that no list or object of JSON is a value of, though some of them would take its text."""
 
 
 class _Assigned(NamedTuple):
@@ -79,84 +62,20 @@ def delete(model: type[Model], pk: Any) -> None:
         raise ValidationError("it cannot be deleted: others refer to it") from error
 
 
-def stored(model: type[Model]) -> QuerySet[Model]:
-    """Return the objects that clients may mean, in the database that is written to."""
-    return model._default_manager.using(router.db_for_write(model))
-
-
-def require_storable(value: Any) -> None:
-    """Raises: ValidationError for what JSON can say, but no message or no database can carry."""
-    values = [value]
-    while values:
-        item = values.pop()
-        if isinstance(item, dict):
-            values += [*item, *item.values()]
-        elif isinstance(item, list):
-            values += item
-        elif isinstance(item, str) and ("\0" in item or any("\ud800" <= letter <= "\udfff" for letter in item)):
-            raise ValidationError("texts cannot have null characters or lone surrogates in them")
-        elif isinstance(item, int) and item not in _INTEGERS:
-            raise ValidationError("this number is too large")
-        elif isinstance(item, float) and not math.isfinite(item):
-            raise ValidationError("this number is not finite")
-
-
-def primary_key(model: type[Model], value: Any) -> Any:
-    """Return *value*, a text or a number, as *model* has it for its primary key. Raises: ValidationError."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValidationError("a primary key is a text or a number")
-    require_storable(value)
-    return model._meta.pk.to_python(value)
-
-
 def _assign(crossing: Crossing, instance: Model, data: Mapping[str, Any]) -> _Assigned:
-    errors: dict[str, ValidationError] = {}
+    wrong = Wrong()
     assigned = _Assigned([], {})
     for name, field in crossing.inward.items():
         if name not in data:
             continue
-        try:
+        with wrong.with_field(name):
             if isinstance(field, ManyToManyField):
-                assigned.related[name] = _related(field, data[name])
+                assigned.related[name] = related(field, data[name])
             else:
-                setattr(instance, field.attname, _cleaned(field, data[name], instance))
-        except ValidationError as error:
-            errors[name] = error
-        else:
+                setattr(instance, field.attname, cleaned(field, data[name], instance))
             assigned.names.append(name)
-    if errors:
-        raise ValidationError({name: error.messages for name, error in errors.items()})
+    wrong.require_nothing()
     return assigned
-
-
-def _cleaned(field: Field[Any, Any], value: Any, instance: Model) -> Any:
-    require_storable(value)
-    wrong_kind = isinstance(value, bool) and not isinstance(field, models.BooleanField)
-    if isinstance(field, _ONE_VALUE) and (isinstance(value, dict | list) or wrong_kind):
-        raise ValidationError(f"this is no value for it: {type(value).__name__}")
-    try:
-        cleaned = field.clean(value, instance)
-    except (
-        TypeError,
-        ValueError,
-        AttributeError,
-        ArithmeticError,
-    ) as error:  # what fields do to kinds they do not expect
-        raise ValidationError(f"this is no value for it: {type(value).__name__}") from error
-    if isinstance(cleaned, float):
-        require_storable(cleaned)
-    return cleaned
-
-
-def _related(field: ManyToManyField[Any, Any], value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValidationError("this takes a list of primary keys")
-    model = field.remote_field.model
-    wanted = {primary_key(model, item) for item in value}
-    found = stored(model).complex_filter(field.get_limit_choices_to()).filter(pk__in=wanted).distinct()
-    if wanted - set(found.values_list("pk", flat=True)):
-        raise ValidationError("some of these do not exist, or cannot be chosen")
-    return sorted(wanted)
 
 
 def _validate(instance: Model, *, cleaned: set[str], beyond: set[str]) -> None:

@@ -94,11 +94,10 @@ async def close_async(url: str) -> None:
 
 
 def close_sync(url: str) -> None:
-    """Close this process's client for *url*, if there is one."""
+    """Close this process's client for *url*, if there is one. What other threads are doing with it comes to its end."""
     client = _sync.pop(url, None)
     if client is not None:
-        client.close()
-        client.connection_pool.disconnect()
+        client.connection_pool.disconnect(inuse_connections=False)
 
 
 def without_password(url: str) -> str:

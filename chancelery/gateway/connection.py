@@ -20,7 +20,7 @@ from chancelery.gateway.outgoing import Outgoing
 from chancelery.gateway.protocols import Action, BadReply, Event, Receive, Scope
 from chancelery.gateway.protocols import websocket as protocol
 from chancelery.gateway.protocols.websocket import Accept, Close, Deny, Reply, State
-from chancelery.gateway.steadiness import absorb_cancellation
+from chancelery.gateway.supervised import absorb_cancellation
 from chancelery.layers.base import Send, Will
 from chancelery.types import Content
 

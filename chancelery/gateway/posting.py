@@ -13,7 +13,7 @@ from collections.abc import Generator
 from typing import Any, Final
 
 from chancelery.exceptions import ChanceleryError, ChannelFull, LayerUnavailable
-from chancelery.gateway.steadiness import jittered
+from chancelery.gateway.supervised import jittered
 from chancelery.layers.base import ChannelLayer, Refusal, Send
 
 _MAX_BATCH: Final = 256

@@ -19,7 +19,7 @@ from chancelery.gateway.confirmations import answer_late
 from chancelery.gateway.departures import Departure, Departures
 from chancelery.gateway.posting import Posted, Posting
 from chancelery.gateway.replies import Recipient, Replies
-from chancelery.gateway.steadiness import absorb_cancellation, keep
+from chancelery.gateway.supervised import absorb_cancellation, keep
 from chancelery.gateway.tally import Tally
 from chancelery.layers.base import ChannelLayer, Send
 from chancelery.log import Burst, room

@@ -66,17 +66,23 @@ class Request:
         if self._process.draining:
             self._fail(503)
         else:
-            parts = Parts(scope, receive, self._process.layer.limits.max_message_bytes)
-            try:
-                first = await parts.next()
-            except RequestAborted:
-                return
-            except TooLarge:
-                self._fail(413)
-            else:
-                self._upload = Upload(self._process, parts)
-                await self._ask(scope, first, self._upload, receive)
+            await self._begin(scope, receive)
         await self._outgoing.settled()
+
+    async def _begin(self, scope: Scope, receive: Receive) -> None:
+        parts = Parts(scope, receive, self._process.layer.limits.max_message_bytes)
+        try:
+            first = await parts.next()
+        except RequestAborted:
+            return
+        except TooLarge:
+            self._fail(413)
+            return
+        if self._process.draining:  # it has begun to, and may have stopped, while the client took its time
+            self._fail(503)
+            return
+        self._upload = Upload(self._process, parts)
+        await self._ask(scope, first, self._upload, receive)
 
     async def _ask(self, scope: Scope, body: bytes, upload: Upload, receive: Receive) -> None:
         with trail.following((), "gateway"):
@@ -93,7 +99,7 @@ class Request:
                     self._leaving.cancel()
                 self._confirmations.give_up()
                 self._process.leave(self, None if self._over.done() else self._disconnect())
-        if self._over.done():
+        if self._over.done() or upload.is_broken_off:
             await upload.clear_away()
 
     def _post(self, content: Content) -> None:
@@ -193,6 +199,8 @@ class Request:
             actions = protocol.answer(response, started=self._started)
         except BadReply as error:
             letter.complain(error)
+            if response.status is not None and response.more:  # what follows would get in between the first one
+                self.dismiss()
         else:
             self._send(actions, last=not response.more)
             if response.confirm:

@@ -68,7 +68,7 @@ class Parts:
 class Upload:
     """The further parts of a body, on their way to whoever reads *channel*."""
 
-    __slots__ = ("_is_whole", "_order", "_parts", "_process", "channel", "moved_at", "waits_for_client")
+    __slots__ = ("_order", "_parts", "_process", "channel", "is_broken_off", "moved_at", "waits_for_client")
 
     def __init__(self, process: GatewayProcess, parts: Parts) -> None:
         self.channel = protocol.BODY + names.random_part() if parts.more else ""
@@ -79,7 +79,8 @@ class Upload:
         self._process = process
         self._parts = parts
         self._order = 0
-        self._is_whole = True
+        self.is_broken_off = False
+        """Whether whoever reads is told that no more will come."""
 
     async def run(self) -> int:
         """
@@ -102,14 +103,17 @@ class Upload:
 
     def break_off(self) -> None:
         """Tell the reader that no more will come."""
-        self._is_whole = False
+        self.is_broken_off = True
         self._process.post_last(self._packed(protocol.broken_off_message()))
 
     async def clear_away(self) -> None:
-        """Remove what nobody has read, once there is a response; but whoever reads must see that it was broken off."""
-        if self._order and self._is_whole:
-            with contextlib.suppress(LayerUnavailable):  # then it expires
-                await asyncio.to_thread(_empty, self._process.layer, self.channel)
+        """Remove what nobody has read; but whoever reads must see that it was broken off."""
+        if not self._order:
+            return
+        with contextlib.suppress(LayerUnavailable):  # then it expires
+            await asyncio.to_thread(_empty, self._process.layer, self.channel)
+        if self.is_broken_off:
+            self.break_off()  # again: it may have been removed with the rest
 
     async def _next(self) -> bytes:
         self.waits_for_client = True

@@ -16,7 +16,7 @@ class BaseConsumer:
     Handles a message when it is called with one; `self.message` and `self.kwargs` are what it was called with.
 
     method_mapping: channel -> name of the method that handles its messages.
-    channel_session: whether the methods find their connection's session in `message.channel_session`.
+    channel_session: whether the methods find the channel session in `message.channel_session`.
     channel_session_user: the same, and whoever that session says is there in `message.user`.
     """
 
@@ -42,7 +42,7 @@ class BaseConsumer:
 
     @classmethod
     def uses_sessions(cls) -> bool:
-        """Tell whether the attributes ask for anything that is kept in the connection's session."""
+        """Tell whether the attributes ask for anything that is kept in the channel session."""
         return cls.channel_session or cls.channel_session_user
 
     def get_handler(self, message: Message, **_: Any) -> Callable[..., Any]:

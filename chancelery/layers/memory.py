@@ -214,7 +214,7 @@ class InMemoryChannelLayer(base.ChannelLayer):
     def flush(self) -> None:
         """See `base`."""
         with self._doorbell:
-            self._mailboxes.clear()
+            self._receiver.forget()
             self._store.clear()
 
     # Mail

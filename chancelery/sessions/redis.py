@@ -39,15 +39,16 @@ class SessionStore(SessionBase):
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
         self._stored: dict[str, bytes] | None = None
-        """What is known to be stored, serialized; None when that is unknown, and saving has to replace all of it."""
+        """What is stored and was read, serialized; None when that is unknown, and saving has to replace all of it."""
 
     def load(self) -> dict[str, Any]:
         """Return what is stored; an empty dict, and the key is gone, when there is none."""
         found = server().read(str(self.session_key))
-        self._stored = found or {}
         if found is None:
             self._session_key = None
-        return {key: value for key, data in self._stored.items() for value in self._read(key, data)}
+        values = {key: value for key, data in (found or {}).items() for value in self._read(key, data)}
+        self._stored = {key: data for key, data in (found or {}).items() if key in values}
+        return values
 
     def save(self, must_create: bool = False) -> None:  # noqa: FBT001, FBT002 - Django's signature
         """

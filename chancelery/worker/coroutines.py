@@ -18,7 +18,8 @@ from typing import cast
 from chancelery.layers.base import ChannelLayer
 from chancelery.log import room
 from chancelery.worker import databases
-from chancelery.worker.dispatch import STOPPED, Outcome, Pending
+from chancelery.worker.calling import STOPPED
+from chancelery.worker.dispatch import Outcome, Pending
 from chancelery.worker.drain import Drain
 from chancelery.worker.teller import Handed, Teller
 from chancelery.worker.watch import Watch

@@ -15,7 +15,7 @@ from chancelery.channel import Channel, Group
 from chancelery.exceptions import MessageTooLarge
 from chancelery.log import Burst, room
 from chancelery.message import Message
-from chancelery.worker.drops import Drops
+from chancelery.worker.tally import Tally
 
 _bad = Burst(room("worker"))
 
@@ -33,9 +33,9 @@ def send_on(message: Message) -> None:
             error,
             trail.describe(message.trail),
         )
-        drops = Drops(message.channel_layer.layer)
-        drops.count("bad_delay")
-        drops.tell()
+        tally = Tally(message.channel_layer.layer)
+        tally.add("bad_delay")
+        tally.tell()
 
 
 def _address(message: Message) -> Channel | Group:

@@ -1,8 +1,8 @@
 """
-Runs the consumer of one message, and decides what goes out afterwards.
+Has the consumer of one message called, and decides what goes out afterwards.
 
-The only place that catches whatever a consumer raises. Knows nothing of leases, threads or loops: it is given a
-delivery and returns what its worker has to send and to do, or, for an async consumer, what leads to that.
+Knows nothing of leases, threads or loops: it is given a delivery and returns what its worker has to send and to do, or,
+for an async consumer, what leads to that.
 """
 
 from __future__ import annotations
@@ -10,30 +10,27 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from chancelery import outbox, trail
-from chancelery.exceptions import ChannelSocketException, ConsumeLater, DenyConnection, MessageTooLarge
+from chancelery.exceptions import ConsumeLater, MessageTooLarge
 from chancelery.layers.base import Delivery, Later, Send
 from chancelery.log import Burst, room
 from chancelery.message import Message
 from chancelery.outbox import Outbox
 from chancelery.registry import ChannelLayerWrapper
-from chancelery.routing import Consumer, Match, is_async
-from chancelery.signals import consumer_finished, consumer_started
+from chancelery.routing import Match, is_async
 from chancelery.trail import Trail
-from chancelery.worker import databases
+from chancelery.worker import calling, databases
 from chancelery.worker.answers import Ending, answers
+from chancelery.worker.calling import Ended, name_of, report_failure
 from chancelery.worker.elsewhere import post_elsewhere
 from chancelery.worker.postponing import DEFAULT_RETRIES, Postponing
 
 _log = room("worker")
 _unrouted = Burst(_log)
 _OURSELVES = "chancelery.worker"
-STOPPED = "the worker stops"
-"""The message of the cancellation that ends an async consumer for good, instead of failing it."""
 _DROPPED: Final = {Ending.UNROUTED: "unrouted", Ending.GIVEN_UP: "too_many_retries"}
 
 Callback: TypeAlias = "Callable[[str, Message], object]"
@@ -63,18 +60,7 @@ class Pending(NamedTuple):
     sender: str
     """Its consumer's dotted name."""
     run: Callable[[], Coroutine[Any, Any, Outcome]]
-    """Makes what an event loop has to run, in a context of its own. Raises nothing but CancelledError, see STOPPED."""
-
-
-class _Ended(NamedTuple):
-    ending: Ending
-    asked: ConsumeLater | None = None
-    """With POSTPONED."""
-    failure: BaseException | None = None
-    """With FAILED."""
-
-
-_RETURNED: Final = _Ended(Ending.RETURNED)
+    """Makes what an event loop has to run, in a context of its own. Raises only CancelledError, see `calling`."""
 
 
 class Dispatch:
@@ -110,28 +96,28 @@ class Dispatch:
         try:
             message = Message(content, delivery.channel, self._layer, delivery.trail, delivery.attempt)
         except TypeError as error:  # its reply_channel is no channel
-            _report_failure(_OURSELVES, delivery, error)
+            report_failure(_OURSELVES, delivery, error)
             return Outcome([], [], delivery.trail, _OURSELVES, dropped="corrupt", failure=error)
         if self._postponing.is_last(delivery):
             message.__doomed__ = True
         try:
             found = self._router.match(message)
         except Exception as error:  # noqa: BLE001 - a route may be code of the project
-            _report_failure(_OURSELVES, message, error)
-            return self._outcome(message, _OURSELVES, _Ended(Ending.FAILED, failure=error), Outbox())
+            report_failure(_OURSELVES, message, error)
+            return self._outcome(message, _OURSELVES, Ended(Ending.FAILED, failure=error), Outbox())
         if found is None:
             _report_unrouted(message)
-            return self._outcome(message, _OURSELVES, _Ended(Ending.UNROUTED), Outbox())
+            return self._outcome(message, _OURSELVES, Ended(Ending.UNROUTED), Outbox())
         return self._run_found(delivery, message, found)
 
     def _run_found(self, delivery: Delivery, message: Message, found: Match) -> Outcome | Pending:
-        sender = _name(found[0])
+        sender = name_of(found[0])
         if self._callback is not None:
             _call_back(self._callback, message)
         if is_async(found[0]):
             return Pending(sender, functools.partial(self._run_async, delivery, message, sender, found))
         with outbox.holding() as box:
-            ended = _run(message, sender, found, self._care)
+            ended = calling.run(message, sender, found, self._care, by=Dispatch)
             if ended.asked is not None:
                 return self._postponed(delivery, message, sender, ended.asked, box)
             return self._outcome(message, sender, ended, box)
@@ -139,7 +125,7 @@ class Dispatch:
     async def _run_async(self, delivery: Delivery, message: Message, sender: str, found: Match) -> Outcome:
         async with self._care.closed_behind():
             with outbox.holding() as box:
-                ended = await _awaited(message, sender, found)
+                ended = await calling.awaited(message, sender, found, by=Dispatch)
                 if ended.asked is not None:
                     return self._postponed(delivery, message, sender, ended.asked, box)
                 if any(alias != self._layer.alias for alias, _ in box.sends):  # they may have to wait for room there
@@ -153,13 +139,13 @@ class Dispatch:
         try:
             later = self._postponing.later(delivery, asked, sender)
         except (MessageTooLarge, TypeError, ValueError) as error:
-            _report_failure(sender, message, error)
-            return self._outcome(message, sender, _Ended(Ending.FAILED, failure=error), box)
+            report_failure(sender, message, error)
+            return self._outcome(message, sender, Ended(Ending.FAILED, failure=error), box)
         if later is None:
-            return self._outcome(message, sender, _Ended(Ending.GIVEN_UP), box)
+            return self._outcome(message, sender, Ended(Ending.GIVEN_UP), box)
         return Outcome([], [], message.trail, sender, later=later)
 
-    def _outcome(self, message: Message, sender: str, ended: _Ended, box: Outbox) -> Outcome:
+    def _outcome(self, message: Message, sender: str, ended: Ended, box: Outbox) -> Outcome:
         sends = answers(message, sender, ended.ending, box)
         for alias, send in box.sends:
             if alias == self._layer.alias:
@@ -185,66 +171,6 @@ def run_deferred(outcome: Outcome) -> None:
                 )
 
 
-def _run(message: Message, sender: str, found: Match, care: databases.Care) -> _Ended:
-    """Run a consumer, do what it asks for by raising, and return how that ended."""
-    consumer, kwargs = found
-    with trail.following(message.trail, sender):
-        try:
-            with care.looked_after():
-                consumer_started.send_robust(sender=Dispatch, environ=message.content)
-                try:
-                    _require_no_coroutine(consumer(message, **kwargs), consumer)
-                finally:
-                    consumer_finished.send_robust(sender=Dispatch)
-        except BaseException as error:  # noqa: BLE001 - whatever a consumer raises, SystemExit too, ends this message only
-            return _ended_by(error, message, sender)
-    return _RETURNED
-
-
-async def _awaited(message: Message, sender: str, found: Match) -> _Ended:
-    """`_run`, for an async consumer. Raises: CancelledError when the worker stops."""
-    consumer, kwargs = found
-    with trail.following(message.trail, sender):
-        try:
-            await consumer_started.asend_robust(sender=Dispatch, environ=message.content)
-            try:
-                await cast("Awaitable[object]", consumer(message, **kwargs))
-            finally:
-                await consumer_finished.asend_robust(sender=Dispatch)
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and error.args == (STOPPED,):
-                raise
-            return _ended_by(error, message, sender)
-    return _RETURNED
-
-
-def _ended_by(error: BaseException, message: Message, sender: str) -> _Ended:
-    """Do what a consumer asks for by raising *error*, or report it; return what that means."""
-    if isinstance(error, DenyConnection):
-        if message.channel.name == "websocket.connect":
-            return _Ended(Ending.DENIED)
-    elif isinstance(error, ConsumeLater):
-        return _Ended(Ending.POSTPONED, error)
-    elif isinstance(error, ChannelSocketException):
-        try:
-            error.run(message)
-        except BaseException as fault:  # noqa: BLE001 - code of the project, like a consumer
-            error = fault
-        else:
-            return _Ended(Ending.STOPPED)
-    _report_failure(sender, message, error)
-    return _Ended(Ending.FAILED, failure=error)
-
-
-def _require_no_coroutine(returned: object, consumer: Consumer) -> None:
-    if inspect.iscoroutine(returned):
-        returned.close()
-        raise TypeError(
-            f"the consumer {_name(consumer)} returned a coroutine, which was not run: something that is called as a "
-            f"plain def, such as a decorator, is around an async def; make the one async, or the other plain"
-        )
-
-
 def _call_back(callback: Callback, message: Message) -> None:
     try:
         callback(message.channel.name, message)
@@ -261,18 +187,3 @@ def _report_unrouted(message: Message) -> None:
         f" with the path {message['path']!r}" if "path" in message else "",
         trail.describe(message.trail),
     )
-
-
-def _report_failure(sender: str, source: Message | Delivery, error: BaseException) -> None:
-    _log.error(
-        'consumer %s failed on a message of channel "%s", which came by: %s',
-        sender,
-        source.channel,
-        trail.describe(source.trail),
-        exc_info=error,
-    )
-
-
-def _name(consumer: Any) -> str:
-    named = consumer if hasattr(consumer, "__qualname__") else type(consumer)
-    return f"{named.__module__}.{named.__qualname__}"

@@ -7,7 +7,7 @@ from chancelery.exceptions import ChanceleryError, ChannelFull, LayerUnavailable
 from chancelery.layers.base import ChannelLayer, Send
 from chancelery.log import room
 from chancelery.registry import channel_layers
-from chancelery.worker.drops import Drops
+from chancelery.worker.tally import Tally
 
 _log = room("worker")
 
@@ -23,9 +23,9 @@ def post_elsewhere(alias: str, send: Send) -> None:
 
 
 def _count(layer: ChannelLayer, error: ChanceleryError) -> None:
-    drops = Drops(layer)
+    tally = Tally(layer)
     if isinstance(error, ChannelFull):
-        drops.count("no_room")
+        tally.add("no_room")
     elif isinstance(error, LayerUnavailable):
-        drops.count("unknown")
-    drops.tell()
+        tally.add("unknown")
+    tally.tell()

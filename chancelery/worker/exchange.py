@@ -19,10 +19,10 @@ from chancelery.exceptions import LayerUnavailable
 from chancelery.layers.base import ChannelLayer, Delivery, Finished, Later, Send
 from chancelery.worker import lost
 from chancelery.worker.drain import Drain
-from chancelery.worker.drops import Drops
 from chancelery.worker.overflow import Overflow
 from chancelery.worker.pace import Pace
 from chancelery.worker.persistence import FIRST_PAUSE_SECONDS, until_answered
+from chancelery.worker.tally import Tally
 
 _SLOW_SECONDS = 0.03
 _IDLE_SECONDS = 0.5
@@ -37,7 +37,7 @@ class Exchange:
         self._drain = drain
         self._pace = pace
         self.lease = layer.open_lease()
-        self.drops = Drops(layer)
+        self.tally = Tally(layer)
         self._batch: deque[Delivery] = deque()
         self._begun = 0
         """The id of the last delivery of which the layer has confirmed that it counts as begun."""
@@ -48,7 +48,7 @@ class Exchange:
         """What coroutines are at. Threads share it without a lock: each use is a single operation of a dict."""
         self._progress_at = 0.0
         self._oldest_done_at = 0.0
-        self._overflow = Overflow(layer, self.drops)
+        self._overflow = Overflow(layer, self.tally)
         self._uncertain = False
         self._found_nothing = False
         self._lock = threading.Lock()
@@ -84,7 +84,7 @@ class Exchange:
             self._progress_at = time.monotonic()
             self._current = None
             if self.lost_current:
-                self.drops.count("fenced", len(sends))
+                self.tally.add("fenced", len(sends))
                 lost.say_fenced([Finished(delivery, sends)])
                 return
             if not self._done:
@@ -127,7 +127,7 @@ class Exchange:
         """
         with self._lock:
             self._overflow.retry()
-            self.drops.tell()
+            self.tally.tell()
             self._persist(channels, 0 if self._overflow.too_much else limit)
 
     def tell(self) -> None:
@@ -170,7 +170,7 @@ class Exchange:
                 self._overflow.retry()
                 self._drain.pause(FIRST_PAUSE_SECONDS)
             self._overflow.abandon()
-            self.drops.tell()
+            self.tally.tell()
         while self._aloft and not self._drain.over:
             self._drain.pause(FIRST_PAUSE_SECONDS)
         return self._end()
@@ -179,9 +179,9 @@ class Exchange:
         """End the lease after an error, as far as the layer lets us: what was not started goes back."""
         with self._lock:
             lost.say_untold(self._done)
-            self.drops.count("unknown", sum(len(item.sends) for item in self._done))
+            self.tally.add("unknown", sum(len(item.sends) for item in self._done))
             self._overflow.abandon()
-            self.drops.tell()
+            self.tally.tell()
         with contextlib.suppress(LayerUnavailable):  # then the lease runs out, and is reaped
             self._end()
 

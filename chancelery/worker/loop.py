@@ -117,7 +117,7 @@ class Loop(Supervised):
 
     def _finish(self, delivery: Delivery, outcome: Outcome, exchange: Exchange) -> None:
         if outcome.dropped:
-            exchange.drops.count(outcome.dropped)
+            exchange.tally.add(outcome.dropped)
         exchange.finish(delivery, outcome.sends, outcome.later)
         if outcome.deferred:
             exchange.tell()

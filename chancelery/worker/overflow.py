@@ -15,7 +15,7 @@ from chancelery.exceptions import LayerUnavailable
 from chancelery.layers.base import ChannelLayer, Finished, Refusal, Send
 from chancelery.log import room
 from chancelery.trail import Trail
-from chancelery.worker.drops import Drops
+from chancelery.worker.tally import Tally
 
 _log = room("worker")
 _RETRY_SECONDS = 0.05
@@ -30,11 +30,11 @@ class _Held(NamedTuple):
 
 
 class Overflow:
-    """What waits for room, in the order in which it was sent. What it gives up is logged, and counted in *drops*."""
+    """What waits for room, in the order in which it was sent. What it gives up is logged, and counted in *tally*."""
 
-    def __init__(self, layer: ChannelLayer, drops: Drops) -> None:
+    def __init__(self, layer: ChannelLayer, tally: Tally) -> None:
         self._layer = layer
-        self._drops = drops
+        self._tally = tally
         self._held: list[_Held] = []
         self._addresses: frozenset[str] = frozenset()
         self._retry_at = 0.0
@@ -91,7 +91,7 @@ class Overflow:
         self._addresses = frozenset(item.send.address for item in self._held)
 
     def _drop(self, counted_as: str, items: Sequence[_Held]) -> None:
-        self._drops.count(counted_as, len(items))
+        self._tally.add(counted_as, len(items))
         for item in items:
             _log.error(
                 "a message to %s was dropped: %s; it came by: %s",

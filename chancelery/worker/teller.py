@@ -20,12 +20,12 @@ from chancelery.worker import lost
 from chancelery.worker.afterwards import Afterwards
 from chancelery.worker.dispatch import Outcome
 from chancelery.worker.drain import Drain
-from chancelery.worker.drops import Drops
 from chancelery.worker.exchange import Exchange
 from chancelery.worker.overflow import Overflow
 from chancelery.worker.pace import TELL_SECONDS
 from chancelery.worker.persistence import until_answered
 from chancelery.worker.supervised import Supervised
+from chancelery.worker.tally import Tally
 
 _log = room("worker")
 _RETRY_SECONDS = 0.05
@@ -52,8 +52,8 @@ class Teller(Supervised):
         self._ended: deque[tuple[Handed, Outcome]] = deque()
         self._news = threading.Event()
         self._closing = False
-        self._drops = Drops(layer)
-        self._overflow = Overflow(layer, self._drops)
+        self._tally = Tally(layer)
+        self._overflow = Overflow(layer, self._tally)
         self._afterwards = Afterwards()
 
     def tell(self, handed: Handed, outcome: Outcome) -> None:
@@ -78,11 +78,11 @@ class Teller(Supervised):
             self._news.clear()
             told = self._tell_all()
             self._overflow.retry()
-            self._drops.tell()
+            self._tally.tell()
             if told > 1:  # there is much to do: let some come together
                 time.sleep(TELL_SECONDS)
         self._overflow.abandon()
-        self._drops.tell()
+        self._tally.tell()
         self._afterwards.end()
         while not self._afterwards.ended and not self.drain.over:
             self.drain.pause(_RETRY_SECONDS)
@@ -116,7 +116,7 @@ class Teller(Supervised):
             return
         except Exception:  # noqa: BLE001 - a lane that is not released would stand still for good
             _log.exception("what consumers sent for %d messages cannot be sent, and is dropped", len(finished))
-            self._drops.count("unknown", sum(len(item.sends) + (item.later is not None) for item in finished))
+            self._tally.add("unknown", sum(len(item.sends) + (item.later is not None) for item in finished))
             fetched = self._finish(lease, [Finished(item.delivery) for item in finished])
         if not fetched.held:
             lost.say_fenced(finished)
@@ -124,7 +124,7 @@ class Teller(Supervised):
         self._overflow.take(fetched.refused, finished)
         for _, outcome in ended:
             if outcome.dropped:
-                self._drops.count(outcome.dropped)
+                self._tally.add(outcome.dropped)
             if outcome.deferred:
                 self._afterwards.call(outcome)
 

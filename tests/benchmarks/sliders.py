@@ -6,6 +6,7 @@ The whole site in processes of its own, Chromium by Playwright; both pages read 
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import tempfile
 import time
@@ -98,7 +99,7 @@ def _lags(moved: list[list[float]], seen: list[list[float]]) -> list[float]:
 
 
 def _saves(site: Site) -> int:
-    with sqlite3.connect(site.env["EXAMPLE_DB"]) as connection:
+    with contextlib.closing(sqlite3.connect(site.env["EXAMPLE_DB"])) as connection:
         return int(connection.execute("SELECT saves FROM example_slider WHERE id = 1").fetchone()[0])
 
 

@@ -89,3 +89,35 @@ class Holder(models.Model):
     """Protects what it holds."""
 
     story = models.ForeignKey(Story, models.PROTECT)
+
+
+class Seat(models.Model):
+    """Its key is two of its fields."""
+
+    pk = models.CompositePrimaryKey("row", "number")
+    row = models.IntegerField()
+    number = models.IntegerField()
+    guest = models.CharField(max_length=20, blank=True)
+
+
+class OpenCabinets(models.Manager["Cabinet"]):
+    """Those that are nobody's business are left out."""
+
+    def get_queryset(self) -> models.QuerySet[Cabinet]:
+        return super().get_queryset().filter(is_open=True)
+
+
+class Cabinet(models.Model):
+    """Not everybody's."""
+
+    is_open = models.BooleanField(default=True)
+    objects = OpenCabinets()
+
+
+class Drawer(models.Model):
+    """Says which file is in it."""
+
+    label = models.CharField(max_length=20)
+    path = models.FilePathField(path="/srv", blank=True)
+    cabinet = models.ForeignKey(Cabinet, models.CASCADE, null=True, blank=True)
+    others = models.ManyToManyField(Cabinet, blank=True, related_name="+")

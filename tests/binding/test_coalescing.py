@@ -141,6 +141,20 @@ def test_of_several_sockets_the_latest_change_is_stored(bind, ask, work, saves, 
     assert saves == [0, 3]
 
 
+@pytest.mark.parametrize("wrong", ["many", None, [1], 10**30, 1.5])
+def test_what_is_not_valid_overtakes_nothing(bind, ask, work, wrong, story):
+    """Or somebody who may change an object could have everybody else's changes dropped."""
+    binding = bind(fields=["words"], coalesce=EVERY)
+    for words in (1, 2):
+        assert ask(binding, "update", story.pk, {"words": words}) == []
+    [answer] = ask(binding, "update", story.pk, {"words": wrong}, reply_channel="asker!two")
+    assert answer["errors"]
+    work()
+    work(EVERY)
+    story.refresh_from_db()
+    assert story.words == 2
+
+
 def test_what_is_asked_of_an_object_is_done_one_after_the_other(bind, ask, wrapper, story):
     binding = bind(fields=["words", "title"], coalesce=EVERY)
     for socket, data in (("one", {"words": 1}), ("two", {"title": "Two"}), ("two", {"words": 2})):
@@ -175,12 +189,12 @@ def test_permission_is_asked_for_before_anything_is_passed_on(bind, ask, work, s
 
 def test_what_is_wrong_is_answered_to_whoever_asked_on_their_stream(bind, ask, work, wrapper, story):
     binding = bind(fields=["words"], coalesce=EVERY)
-    ask(binding, "update", str(story.pk), {"words": "many"})
+    at_once = ask(binding, "update", str(story.pk), {"words": "many"})
     ask(binding, "update", 404, {"words": 1})
     ask(binding, "update", story.pk, {"secret": "x"})
     work()
     work(EVERY)
-    assert [(answer["pk"], answer["errors"]) for answer in answers(wrapper)] == [
+    assert [(answer["pk"], answer["errors"]) for answer in at_once + answers(wrapper)] == [
         (str(story.pk), {"words": ["“many” value must be an integer."]}),
         (404, {"pk": ["there is no such object"]}),
         (story.pk, {"__all__": ["nothing to change: what can be is words"]}),
@@ -196,8 +210,8 @@ def test_what_no_message_can_carry_is_answered(bind, ask, work, value):
 
 
 def test_what_is_too_large_to_be_passed_on_is_answered(bind, ask, story):
-    binding = bind(fields=["title"], coalesce=EVERY)
-    [answer] = ask(binding, "update", story.pk, {"title": "x" * 6000})
+    binding = bind(fields=["notes"], coalesce=EVERY)
+    [answer] = ask(binding, "update", story.pk, {"notes": "x" * 6000})
     assert answer["errors"] == {"__all__": ["this cannot be passed on"]}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import uuid
 
 import pytest
@@ -10,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connection
 from django.test import Client
 
 from chancelery import WebsocketDemultiplexer
@@ -17,7 +19,7 @@ from chancelery.binding.websockets import WebsocketBinding
 from chancelery.message import Message
 from chancelery.sessions import session_for_reply_channel
 from tests.binding import COMMITS
-from tests.binding.models import Holder, Label, Room, Story, Tag
+from tests.binding.models import Cabinet, Drawer, Holder, Label, Room, Seat, Story, Tag
 from tests.routed import received
 
 pytestmark = COMMITS
@@ -168,6 +170,74 @@ def test_files_keys_and_what_no_form_would_let_edit_are_not_set(bind, ask):
     assert (found.pk, found.title, found.file.name, found.changed.year > 2000) == (story.pk, "Two", "", True)
 
 
+def test_a_path_of_a_file_is_no_more_set_than_a_file(bind, ask):
+    """A model does not look whether a path is one of those that its form would offer."""
+    binding = bind(model=Drawer, fields=["label", "path"])
+    assert ask(binding, "create", None, {"label": "a", "path": "/etc/passwd"}) == []
+    assert Drawer.objects.get().path == ""
+
+
+@pytest.mark.parametrize("name", ["cabinet", "others"])
+def test_what_the_models_manager_does_not_show_cannot_be_chosen(bind, ask, name):
+    """As in a form: a field alone would look at all rows, those of other tenants, too."""
+    binding = bind(model=Drawer, fields=["label", "cabinet", "others"])
+    shown, hidden = Cabinet.objects.create(), Cabinet.objects.create(is_open=False)
+    keys = {cabinet: [cabinet.pk] if name == "others" else cabinet.pk for cabinet in (shown, hidden)}
+    [answer] = ask(binding, "create", None, {"label": "a", name: keys[hidden]})
+    assert answer["errors"].keys() == {name}
+    [no_such_one] = ask(binding, "create", None, {"label": "a", name: [404] if name == "others" else 404})
+    assert no_such_one == answer  # or whether it exists could be asked for
+    assert ask(binding, "create", None, {"label": "b", name: keys[shown]}) == []
+    [answer] = ask(binding, "update", Drawer.objects.get().pk, {name: keys[hidden]})
+    assert answer["errors"].keys() == {name}
+    assert Drawer.objects.filter(**{name: shown}).exists()
+
+
+def test_more_keys_than_a_query_takes_are_answered(bind, ask):
+    binding = bind(fields=["tags"])
+    story = Story.objects.create(title="One")
+    limit = connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 1000)
+    try:
+        [answer] = ask(binding, "update", story.pk, {"tags": [str(uuid.uuid4()) for _ in range(2000)]})
+    finally:
+        connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, limit)
+    assert answer["errors"].keys() == {"tags"}
+
+
+def test_a_part_of_a_key_is_no_more_set_than_a_key(bind, ask):
+    """Or who may change one object could write into another one, by giving this one its key."""
+    binding = bind(model=Seat, fields=["row", "number", "guest"])
+    for row in (1, 2):
+        Seat.objects.create(row=row, number=5, guest=f"guest {row}")
+    assert ask(binding, "update", [1, "5"], {"row": 2, "guest": "eve"}) == []
+    assert list(Seat.objects.order_by("row").values_list("row", "guest")) == [(1, "eve"), (2, "guest 2")]
+    assert ask(binding, "delete", [1, 5]) == []
+    assert Seat.objects.get().row == 2
+
+
+@pytest.mark.parametrize(
+    "pk", [5, "x", "[2,5]", "[", [2], [2, 5, 6], [2, [5]], [2, "x"], [True, 5], [2, None], None, {}]
+)
+@pytest.mark.parametrize("coalesce", [None, 0.05])
+def test_a_key_of_several_fields_is_a_list_of_them(bind, ask, pk, coalesce):
+    binding = bind(model=Seat, fields=["guest"], coalesce=coalesce)
+    Seat.objects.create(row=2, number=5)
+    [answer] = ask(binding, "update", pk, {"guest": "eve"})
+    assert answer["errors"].keys() == {"pk"}
+    assert Seat.objects.get().guest == ""
+
+
+@pytest.mark.parametrize("coalesce", [None, 0.05])
+@pytest.mark.parametrize("depth", [50, 98, 99, 100, 101, 500, *range(900, 1000, 10)])
+def test_values_of_any_depth_are_stored_or_answered(bind, ask, depth, coalesce):
+    binding = bind(fields=["notes"], coalesce=coalesce)
+    story = Story.objects.create(title="One")
+    text = f'{{"action": "update", "pk": {story.pk}, "data": {{"notes": {"[" * depth}{"]" * depth}}}}}'
+    answers = ask(binding, None, text=text)
+    story.refresh_from_db()
+    assert coalesce or bool(answers) == (story.notes == {})
+
+
 # What is refused
 
 
@@ -212,7 +282,7 @@ def test_what_cannot_be_done_is_answered_and_changes_nothing(bind, ask, told, ac
 
 WRONG = {
     "title": [None, "", "x" * 21, ["x"], {"x": 1}, True, "\0", "\ud800"],
-    "words": [None, "", "x", 1.5e400, [1], {}, True, 2**63, -(2**64), "9" * 5000],
+    "words": [None, "", "x", 1.5, 1.5e400, [1], {}, True, 2**63, -(2**64), "9" * 5000],
     "price": ["x", 1e9, [1], {}, True, "NaN", "Infinity", "1e999999", 10**30],
     "weight": [None, "x", "nan", "inf", 1e400, [1], True],
     "starts": [5, "yesterday", "2026-13-01", [], {}, True, 1.5],

@@ -8,7 +8,7 @@ import pytest
 
 from chancelery.exceptions import ChannelFull, LayerUnavailable
 from chancelery.gateway.posting import Posting
-from chancelery.gateway.steadiness import keep
+from chancelery.gateway.supervised import keep
 from chancelery.layers.base import Send
 from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.log import Burst, room

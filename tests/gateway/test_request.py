@@ -100,6 +100,21 @@ async def test_a_response_that_stops_half_way_is_cut_off(layer, settings):
 
 
 @on_a_loop
+async def test_two_responses_to_one_request_are_not_mixed(layer):
+    """As when a worker was taken for dead, and another one handles its request, on a channel of `at_least_once`."""
+    request = Request(gateway_on(layer))
+    channel = (await taken(layer, "http.request"))["reply_channel"]
+    layer.send(channel, {"status": 200, "content": b"one ", "more_content": True})
+    layer.send(channel, {"status": 200, "content": b"", "more_content": True})
+    layer.send(channel, {"content": b"one ", "more_content": True})
+    layer.send(channel, {"content": b"two"})
+    await request.ended()
+    assert (await request.event())["type"] == "http.response.start"
+    assert await request.event() == {"type": "http.response.body", "body": b"one ", "more_body": True}
+    assert request.silent
+
+
+@on_a_loop
 async def test_a_client_that_leaves_is_told_of(layer):
     request = Request(gateway_on(layer), "/slow/")
     channel = (await taken(layer, "http.request"))["reply_channel"]

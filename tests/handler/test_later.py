@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.contrib.auth.models import Group as Team
 from django.core.cache import cache
@@ -48,6 +50,16 @@ def test_it_goes_through_the_middleware_and_the_signals(wrapper, settings):
         request_finished.disconnect(note)
     assert seen == [request_started, request_finished]
     assert middleware.marked == [202]
+
+
+def test_the_files_of_its_request_are_closed(wrapper, settings):
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 10
+    body = b'--b\r\nContent-Disposition: form-data; name="a"; filename="a.txt"\r\n\r\n' + b"x" * 100 + b"\r\n--b--\r\n"
+    headers = [HOST, [b"content-type", b"multipart/form-data; boundary=b"], [b"content-length", b"%d" % len(body)]]
+    assert responses(wrapper, "/later-with-a-file/", method="POST", headers=headers, body=body) == []
+    file = urls.uploaded.pop()
+    assert file.closed
+    assert not Path(file.temporary_file_path()).exists()
 
 
 def test_what_it_did_to_the_database_is_committed(wrapper):

@@ -13,6 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 from chancelery.exceptions import RequestAborted, RequestTimeout
 
 closed = []
+uploaded = []
 
 
 class Noticed(HttpResponse):
@@ -119,6 +120,11 @@ def later(request):
     raise request.ResponseLater
 
 
+def later_with_a_file(request):
+    uploaded.extend(request.FILES.values())
+    raise request.ResponseLater
+
+
 async def later_async(request):
     raise request.ResponseLater
 
@@ -197,6 +203,7 @@ urlpatterns = [
     path("looked-after/", looked_after),
     path("later/", later),
     path("later-async/", later_async),
+    path("later-with-a-file/", later_with_a_file),
     path("broken-upload/", broken_upload),
     path("async-stream/", async_stream),
     path("async-break-off/", async_break_off),

@@ -22,6 +22,7 @@ QUIETLY = {
     "stderr": subprocess.STDOUT,
     "text": True,
     "timeout": PATIENCE_SECONDS,
+    "env": {**os.environ, "NODE_USE_SYSTEM_CA": "1"},  # or a network with a certificate of its own is not trusted
 }
 
 
@@ -29,7 +30,7 @@ QUIETLY = {
 def compiler() -> Path:
     found = FOLDER / "node_modules" / "typescript" / "bin" / "tsc"
     if not found.exists():
-        options = ["--no-save", "--no-package-lock", "--no-audit", "--no-fund"]
+        options = ["--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--fetch-retries", "1"]
         done = npm(["install", "--prefix", str(FOLDER), *options, f"typescript@{TYPESCRIPT}"], **QUIETLY)
         if done.returncode != 0:
             reason = f"no TypeScript compiler, and npm could not fetch it:\n{done.stdout}"

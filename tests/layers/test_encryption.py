@@ -17,7 +17,7 @@ from chancelery.layers.base import ChannelLayer, Fate, Finished, Send, Will
 from chancelery.layers.encryption import Cipher
 from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.layers.redis import RedisChannelLayer
-from chancelery.layers.redis import layer as redis_layer
+from chancelery.layers.redis import workers as redis_workers
 from chancelery.log import Burst, room
 from chancelery.registry import ChannelLayerManager
 from chancelery.trail import Hop
@@ -255,7 +255,7 @@ class TestLayers:
 def test_one_line_is_logged_for_a_burst(
     redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_layer, "_burst", Burst(room("layers.redis")))
+    monkeypatch.setattr(redis_workers, "_burst", Burst(room("layers.redis")))
     where = {"hosts": [redis_url], "prefix": f"crypt:{os.getpid()}.{next(_numbers)}:"}
     for n in range(9):
         RedisChannelLayer(**where, encryption_keys=[OTHER]).send("orders", {"n": n})

@@ -106,6 +106,14 @@ def test_code_that_is_broken_is_said_and_mending_it_is_enough(site: Site) -> Non
     assert site.ask("/echo/", "hello").endswith(" hello")
 
 
+def test_a_routing_that_is_wrong_is_said_and_mending_it_is_enough(site: Site) -> None:
+    changed = site.change("consumers.echo", '"paper.consumers.ecco"', "routing.py")
+    site.wait_for(r"chancelery\.E002.*ecco", after=changed)
+    mended = site.change('"paper.consumers.ecco"', "consumers.echo", "routing.py")
+    site.wait_for(READY, after=mended)
+    assert site.ask("/echo/", "hello").endswith(" hello")
+
+
 def test_ctrl_c_lets_consumers_end_and_leaves_nothing_behind(site: Site) -> None:
     stopped = len(site.output)
     end = site.folder / "end"

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 OLD = Path(__file__).parent / "parlour"
-_IMPORT = re.compile(r"^(\s*(?:from|import) )channels\b")
+_GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "migrating.md"
 _INSTALLED = re.compile(r"(?<=')channels(?=[.'])")
 
 
 def moved(target: Path) -> Path:
     """Copy the old project to *target* and move it to Chancelery; return the copy's folder."""
     project = Path(shutil.copytree(OLD, target / OLD.name, ignore=shutil.ignore_patterns("__pycache__")))
-    for file in project.rglob("*.py"):
-        text = file.read_text("utf-8")
-        if file.name == "settings.py":
-            text = _INSTALLED.sub("chancelery", text)
-        file.write_text("\n".join(_IMPORT.sub(r"\1chancelery", line) for line in text.split("\n")), "utf-8")
+    [command] = re.findall(r"^ *```sh\n(.*?)^ *```$", _GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    subprocess.run(["sh", "-c", command], cwd=project, check=True)
+    settings = project / OLD.name / "settings.py"
+    settings.write_text(_INSTALLED.sub("chancelery", settings.read_text("utf-8")), "utf-8")
     return project
 
 

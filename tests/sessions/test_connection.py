@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
+from django.test import Client
 
 from chancelery.exceptions import ConsumeLater
 from chancelery.message import Message
@@ -199,8 +203,19 @@ def test_channel_sessions_may_have_an_engine_of_their_own(settings, a_message):
     assert look(a_message()) == "kitchen"
 
 
-def test_its_key_is_channels_1s():
-    assert session_for_reply_channel("daphne.response.ab!c").session_key == "chncf1e1ad43b3509ce7124a1640a957"
+def test_its_key_cannot_be_told_from_the_reply_channel(settings, django_user_model):
+    """Or whoever reads a name in a log could send the key as a cookie, and be the user of that socket on the site."""
+    ann = django_user_model.objects.create_user("ann")
+    session = session_for_reply_channel("daphne.response.ab!c")
+    session.update({SESSION_KEY: ann.pk, BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[0]})
+    session[HASH_SESSION_KEY] = ann.get_session_auth_hash()
+    session.keep()
+    browser = Client()
+    for key in ("chn" + hashlib.sha1(b"daphne.response.ab!c").hexdigest()[:29], session.session_key[3:]):
+        browser.cookies[settings.SESSION_COOKIE_NAME] = key
+        assert not get_user(browser).is_authenticated
+    settings.SECRET_KEY = "another"
+    assert session_for_reply_channel("daphne.response.ab!c").session_key != session.session_key
 
 
 def test_djangos_own_tools_can_read_it(a_message):

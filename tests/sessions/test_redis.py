@@ -164,6 +164,10 @@ def test_a_value_that_cannot_be_read_is_left_out_and_left_alone(client, session,
     again = SessionStore(session.session_key)
     assert dict(again.items()) == {"a": 1, "c": "é"}
     assert "the key 'b' of a session is left out" in caplog.text
+    again["a"] = 2
+    again.save()
+    assert client.hget(PREFIX + session.session_key, "b") == b"\x80pickle"
+    assert stored(session) == {"a": 2, "c": "é"}
 
 
 def test_a_channel_session_is_read_and_stored_with_one_command_each(a_message, asked, client):

@@ -20,6 +20,8 @@ BODY: Final = "http.request.body?"
 
 _KEYS: Final = frozenset({"status", "headers", "content", "more_content", "confirm"})
 _STATUSES: Final = range(100, 600)
+_LONGEST_LENGTH: Final = 20
+"""Digits. Python refuses to read very long numbers; these are larger than any limit, too."""
 _FORGES_HEADERS: Final = re.compile(rb"[\r\n\0]")
 _ERRORS: Final = {
     408: b"The request's body did not come in time.\n",
@@ -74,7 +76,7 @@ class Response(NamedTuple):
 def declared_length(scope: Scope) -> int:
     """Return how long the body of a request says that it is; 0 when it does not say."""
     declared = next((value for name, value in scope.get("headers", ()) if name.lower() == b"content-length"), b"")
-    return int(declared) if declared.isdigit() else 0
+    return int(declared[:_LONGEST_LENGTH]) if declared.isdigit() else 0
 
 
 def request_message(scope: Scope, reply_channel: str, body: bytes, body_channel: str = "") -> Content:

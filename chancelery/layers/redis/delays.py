@@ -7,7 +7,6 @@ The rules are in `scripts/delays.lua`; here they are called.
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from typing import Any
 
 from chancelery import names
@@ -24,9 +23,6 @@ _SEEN_ALL = b"0"
 
 class Delays(Operations):
     """Any number of processes may call `move_due`: the script takes each message out once."""
-
-    @abstractmethod
-    def _terms_of(self, channel: str) -> int: ...
 
     def purge(self, channel: str) -> int:
         """See `base`."""

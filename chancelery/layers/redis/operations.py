@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import itertools
 import re
-from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from chancelery import names
 from chancelery.deployment import connections, wire
 from chancelery.exceptions import CorruptMessage
-from chancelery.layers.base import ChannelLayer, ChannelOverview, DeadLetter, LeaseOverview, Overview
+from chancelery.layers.base import ChannelOverview, DeadLetter, LeaseOverview, Overview
 from chancelery.layers.redis import keys
+from chancelery.layers.redis.calls import Calls
 
 _SCAN_COUNT = 1000
 _NAMES_AT_ONCE = 100
@@ -43,21 +43,8 @@ class _Totals(NamedTuple):
     delayed: int
 
 
-class Operations(ChannelLayer):
+class Operations(Calls):
     """The part of a Redis layer that operators use."""
-
-    url: str
-    prefix: str
-
-    @property
-    @abstractmethod
-    def _client(self) -> Any: ...
-
-    @abstractmethod
-    def _run(self, script: Any, args: list[Any]) -> Any: ...
-
-    @abstractmethod
-    def _now(self) -> int | str: ...
 
     # What the layer holds
 

@@ -22,7 +22,7 @@ class ShardOperations(ChannelLayer):
 
     def flush(self) -> None:
         """See `base`."""
-        self._mailboxes.clear()
+        self._receiver.forget()
         self._ask_all(RedisChannelLayer.flush)
 
     def global_statistics(self) -> dict[str, int]:

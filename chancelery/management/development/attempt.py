@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
+import traceback
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, SystemCheckError
 from django.core.management.commands.runserver import Command as RunserverCommand
 from django.db import connections
 from django.utils import autoreload
@@ -52,7 +53,8 @@ class Attempt:
     def run(self, orders: Orders) -> None:
         """Serve until there is an order, which raises SystemExit here, or the code changes, which does so, too."""
         if self._options["use_reloader"]:
-            autoreload.start_django(autoreload.get_reloader(), self._serve, orders)
+            reloader = autoreload.get_reloader()
+            autoreload.start_django(reloader, self._serve, orders, reloader)
             return
         thread = threading.Thread(target=self._serve, args=(orders,), name="django-main-thread", daemon=True)
         thread.start()
@@ -63,7 +65,7 @@ class Attempt:
         """Stop what serves, and tell whether everything has come to its end."""
         return self._site is None or self._site.stop()
 
-    def _serve(self, orders: Orders) -> None:
+    def _serve(self, orders: Orders, reloader: autoreload.BaseReloader | None = None) -> None:
         try:
             self._prepare()
             self._site = self._made_site()
@@ -75,25 +77,20 @@ class Attempt:
         except SystemExit:  # the gateway has said why
             orders.give(_FAILED)
         except Exception as error:  # noqa: BLE001 - code of the project, which is said to be wrong
-            if not self._options["use_reloader"]:
+            if reloader is None:
                 self.fault = error
                 orders.give(_FAILED)
                 return
-            self._report(error)
+            self._report(error, reloader)
 
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: Exception, reloader: autoreload.BaseReloader) -> None:
         """Say what is wrong, and have the reloader look where it is: what failed to be imported is no module."""
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-
-        def fail() -> None:
-            raise cause
-
-        with contextlib.suppress(type(cause)):
-            autoreload.check_errors(fail)()
+        watched = _files_of(error)
+        if isinstance(error, SystemCheckError):  # a check says what is wrong with a routing, but not where
+            watched |= _files_of(_fault_of_routings())
+        reloader.extra_files = {*reloader.extra_files, *watched}  # not in place: it may be reading them
         plain = isinstance(error, CommandError | ImproperlyConfigured | ChanceleryError)
-        if not plain or cause is not error:
+        if not plain or error.__cause__ is not None:
             raise error
         self._command.stderr.write(self._command.style.ERROR(str(error)))
 
@@ -150,3 +147,23 @@ class Attempt:
     def _say(self, text: str) -> None:
         self._command.stdout.write(text)
         self._command.stdout.flush()
+
+
+def _fault_of_routings() -> Exception | None:
+    try:
+        for alias in channel_layers.configs:
+            _ = channel_layers[alias].router
+    except Exception as fault:  # noqa: BLE001 - code of the project; the check has said it
+        return fault
+    return None
+
+
+def _files_of(error: BaseException | None) -> set[Path]:
+    """Return the files that *error*, and all that led to it, has come through."""
+    found: set[Path] = set()
+    while error is not None:
+        found.update(Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__))
+        if isinstance(error, SyntaxError) and error.filename:
+            found.add(Path(error.filename))
+        error = error.__cause__ or error.__context__
+    return {path for path in found if path.is_file()}

@@ -1,17 +1,9 @@
-"""
-The hot path to Redis: commands without redis-py's client around them.
-
-redis-py opens and authenticates each connection (TLS, ACL users, Sentinel, unix sockets); from then on commands go down
-it directly, because its client and pool cost more than the command itself: 93 µs of CPU against 32 for a thread, 189
-against 44 for an event loop (`docs/decisions/0005-wire.md`). Nothing is repeated: when a connection breaks, what was
-under way on it is unknown and fails with LayerUnavailable.
-"""
+"""The wire for event loops: one connection for each, and for each purpose, on which commands are pipelined."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
@@ -26,146 +18,23 @@ from chancelery.deployment.scripts import Script, is_loaded, is_unknown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_thread_wires: dict[str, ThreadWire] = {}
-_loop_wires: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], LoopWire]] = (
+_wires: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], LoopWire]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def thread_wire(url: str) -> ThreadWire:
-    """Return this process's wire to *url* for threads."""
-    found = _thread_wires.get(url)
-    return found or _thread_wires.setdefault(url, ThreadWire(url))
-
-
 def loop_wire(url: str, purpose: str = "") -> LoopWire:
     """Return the running event loop's wire to *url*; those for different purposes do not wait for each other."""
-    wires = _loop_wires.setdefault(asyncio.get_running_loop(), {})
+    wires = _wires.setdefault(asyncio.get_running_loop(), {})
     found = wires.get((url, purpose))
     return found or wires.setdefault((url, purpose), LoopWire(url))
 
 
-def close_thread_wire(url: str) -> None:
-    """Close this process's wire to *url* for threads, if there is one."""
-    found = _thread_wires.pop(url, None)
-    if found is not None:
-        found.close()
-
-
 def close_loop_wires(url: str) -> None:
     """Close the running event loop's wires to *url*."""
-    wires = _loop_wires.get(asyncio.get_running_loop(), {})
+    wires = _wires.get(asyncio.get_running_loop(), {})
     for key in [key for key in wires if key[0] == url]:
         wires.pop(key).close()
-
-
-class ThreadWire:
-    """One connection for the calling thread, opened when it is first needed and again after it broke."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._local = threading.local()
-        self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._pool = connections.sync_pool(url)
-
-    def call(self, *command: Any) -> Any:
-        """Send *command* and return the answer. Raises: LayerUnavailable, ResponseError."""
-        with connections.reporting(self._url):
-            connection = self._connection()
-            try:
-                connection.send_packed_command([hiredis.pack_command(command)])
-                return connection.read_response()
-            except ResponseError as error:
-                connections.require_master(error, connection)
-                raise
-            except BaseException:
-                connection.disconnect()
-                raise
-
-    def run(self, script: Script, key: str, args: Sequence[Any]) -> Any:
-        """Run *script* with one key and return its answer."""
-        return script.run(self.call, [key], args)
-
-    def run_after(self, blocking: Sequence[Any], script: Script, key: str, args: Sequence[Any]) -> Any:
-        """Send *blocking*, which waits on the server, and *script* right behind it; return the script's answer."""
-        with connections.reporting(self._url):
-            connection = self._connection()
-            try:
-                command = ("FCALL", script.function, 1, key, *args)
-                connection.send_packed_command([hiredis.pack_command(tuple(blocking)) + hiredis.pack_command(command)])
-                self._pass_over(connection)
-                return connection.read_response()
-            except ResponseError as error:
-                connections.require_master(error, connection)
-                if not is_unknown(error):
-                    raise
-            except BaseException:
-                connection.disconnect()
-                raise
-        return self.run(script, key, args)
-
-    def begin_waiting(self, keys: Sequence[str], timeout: float) -> Waiting:
-        """Begin to wait for a token on one of the lists *keys*. Until the answer is taken, nothing else may be done."""
-        with connections.reporting(self._url):
-            connection = self._connection()
-            try:
-                connection.send_packed_command(
-                    [*connection.pack_commands([("CLIENT", "ID"), ("BLPOP", *keys, timeout)])]
-                )
-                return Waiting(self._url, connection, connection.read_response())
-            except BaseException:
-                connection.disconnect()
-                raise
-
-    def close(self) -> None:
-        """Close the connections of every thread."""
-        for connection in list(self._opened):
-            connection.disconnect()
-
-    @staticmethod
-    def _pass_over(connection: Any) -> None:
-        """Read an answer of which only that it has come matters, since another one follows."""
-        try:
-            connection.read_response()
-        except ResponseError as error:
-            raise redis.ConnectionError(f"it refuses to wait: {error}") from error
-
-    def _connection(self) -> Any:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._pool.make_connection()
-            self._opened.add(connection)
-        if not connection.is_connected:
-            connection.connect()
-        return connection
-
-
-class Waiting:
-    """A command that waits on its server, and holds a thread's connection to it."""
-
-    def __init__(self, url: str, connection: Any, client_id: int) -> None:
-        self._url = url
-        self._connection = connection
-        self.client_id = client_id
-        """By which the server can be told to stop."""
-
-    @property
-    def fileno(self) -> int:
-        """What becomes readable when the answer comes."""
-        return int(self._connection._sock.fileno())  # noqa: SLF001 - redis-py has no public way to wait for several
-
-    def has_answer(self) -> bool:
-        """Tell whether the answer has begun to come."""
-        return bool(self._connection.can_read(timeout=0))
-
-    def take_answer(self) -> None:
-        """Read the answer, whatever it is. Raises: LayerUnavailable."""
-        with connections.reporting(self._url):
-            try:
-                self._connection.read_response()
-            except BaseException:
-                self._connection.disconnect()
-                raise
 
 
 class LoopWire(asyncio.Protocol):
@@ -308,9 +177,4 @@ def _reply_error(text: str) -> Exception:
     return redis.ConnectionError(text) if text.startswith(connections.NO_MASTER) else ResponseError(text)
 
 
-def _forget() -> None:
-    _thread_wires.clear()
-    _loop_wires.clear()
-
-
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_wires.clear)

@@ -8,14 +8,14 @@ from chancelery.exceptions import LayerUnavailable
 from chancelery.layers.base import ChannelLayer
 
 
-class Drops:
+class Tally:
     """Counts that the layer has not been told of. For one thread at a time."""
 
     def __init__(self, layer: ChannelLayer) -> None:
         self._layer = layer
         self._counts: dict[str, int] = {}
 
-    def count(self, reason: str, number: int = 1) -> None:
+    def add(self, reason: str, number: int = 1) -> None:
         """Take note of *number* messages."""
         if number:
             self._counts[reason] = self._counts.get(reason, 0) + number

@@ -14,8 +14,8 @@ from typing import Final
 from chancelery.exceptions import LayerUnavailable
 from chancelery.log import Burst, room
 
-_FIRST_DELAY: Final = 0.05
-_LAST_DELAY: Final = 0.4
+_FIRST_PAUSE_SECONDS: Final = 0.05
+_LONGEST_PAUSE_SECONDS: Final = 0.4
 """With jitter, 0.6 seconds: sockets are served again within a second of the layer being back."""
 
 _logger = room("gateway")
@@ -39,7 +39,7 @@ async def keep(step: Callable[[], Awaitable[None]], role: str, away: Burst) -> N
 
     away: says that the layer does not answer, for all tasks together, since they notice it together.
     """
-    delay = _FIRST_DELAY
+    pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
             await step()
@@ -48,7 +48,7 @@ async def keep(step: Callable[[], Awaitable[None]], role: str, away: Burst) -> N
         except Exception:  # the gateway's one catch-all: without this task every socket would hang
             _logger.exception("fault in the gateway's %s, going on", role)
         else:
-            delay = _FIRST_DELAY
+            pause = _FIRST_PAUSE_SECONDS
             continue
-        await asyncio.sleep(jittered(delay))
-        delay = min(2 * delay, _LAST_DELAY)
+        await asyncio.sleep(jittered(pause))
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
