@@ -63,6 +63,14 @@ class Settings:
     """How long the record and events of a job are kept after its end."""
     job_events: int = 1000
     """How many events of a job are kept."""
+    job_long_wait: float = 30.0
+    """A task that is due later than so is kept in Redis until then; a shorter time, Celery's worker waits."""
+    job_claim_expiry: float = 86400.0
+    """How long a claim to a job is good for, from when it was made."""
+    job_input_bytes: int = 65536
+    """The largest input that a job takes from a socket, as JSON; a larger one is answered with `too_large`."""
+    job_staff_access: bool = False
+    """Whether sockets of staff may resume, cancel and feed the jobs of everybody."""
 
 
 @functools.lru_cache(maxsize=1)

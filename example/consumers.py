@@ -18,7 +18,7 @@ from django.utils import timezone
 from chancelery import Group
 from chancelery.generic.websockets import WebsocketConsumer, WebsocketDemultiplexer
 from chancelery.message import Message
-from chancelery.tasks import Job, escalate
+from chancelery.tasks import Job, escalate, obey
 from example import bindings, counting, tasks
 from example.frames import BadFrame, read
 from example.models import Upload
@@ -58,6 +58,8 @@ class Sliders(WebsocketDemultiplexer):
 
 def jobs(message: Message) -> None:
     """Start the job that a frame asks for, or say what is wrong with the frame. Events follow by themselves."""
+    if obey(message):  # it asked for a job that there is: to be told of it again, or to cancel it
+        return
     ref = None
     try:
         order = read(message.get("text"))

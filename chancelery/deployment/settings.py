@@ -7,8 +7,9 @@ Celery values: `docs/decisions/0001-one-redis.md`.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +21,10 @@ from chancelery.deployment.address import Address, parse
 from chancelery.deployment.connections import CONNECT_TIMEOUT_SECONDS, SOCKET_TIMEOUT_SECONDS
 from chancelery.deployment.sentinel import SENTINEL_TIMEOUT_SECONDS
 
-VISIBILITY_TIMEOUT_SECONDS = 3600
+VISIBILITY_TIMEOUT_SECONDS = 120
 """
-How long a task may be held before Celery hands it out again. It must exceed the longest task and the longest countdown
-until workers refresh what they hold, see `docs/decisions/0006-visibility-timeout.md`.
+After how long without a word of the worker that holds it a task is handed out again. Workers refresh what they hold six
+times as often, see `docs/decisions/0006-visibility-timeout.md`.
 """
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -131,18 +132,26 @@ class Deployment:
 
     def _broker(self) -> dict[str, Any]:
         return {
-            "CELERY_BROKER_URL": self.address.for_celery(),
+            "CELERY_BROKER_URL": self.address.for_celery().removeprefix("redis+"),
+            "CELERY_BROKER_TRANSPORT": f"chancelery.tasks.engine.transport:{self._transport()}",
+            **({"CELERY_BROKER_FAILOVER_STRATEGY": _stay} if self.address.sentinels else {}),
             "CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP": True,
             "CELERY_BROKER_TRANSPORT_OPTIONS": {
                 "global_keyprefix": self.broker_prefix,
+                "job_keyprefix": self.job_prefix,
                 "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
                 "unacked_restore_interval": 10,
+                "unacked_restore_throttle": 1,
+                "unacked_mutex_expire": 60,
                 "socket_timeout": SOCKET_TIMEOUT_SECONDS,
                 "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "socket_keepalive": True,
                 **self._sentinels(),
             },
         }
+
+    def _transport(self) -> str:
+        return {"unix": "SocketTransport", "sentinel": "SentinelTransport"}.get(self.address.scheme, "Transport")
 
     def _sentinels(self) -> dict[str, Any]:
         """Return what Celery's transports want to know beside the URL of Sentinels."""
@@ -167,7 +176,7 @@ class Deployment:
                 **self._sentinels(),
             },
             "CELERY_RESULT_BACKEND_ALWAYS_RETRY": True,
-            "CELERY_RESULT_BACKEND_MAX_RETRIES": 10,
+            "CELERY_RESULT_BACKEND_MAX_RETRIES": 20,  # about a minute
             "CELERY_RESULT_EXPIRES": 3600,
             "CELERY_RESULT_CHORD_EXPIRES": 86400,
             "CELERY_REDIS_SOCKET_TIMEOUT": SOCKET_TIMEOUT_SECONDS,
@@ -181,3 +190,13 @@ class Deployment:
             "CELERY_TASK_TRACK_STARTED": True,
             "CELERY_WORKER_PREFETCH_MULTIPLIER": 1,
         }
+
+
+def _stay(urls: Sequence[str]) -> Iterator[str]:
+    """
+    Have kombu keep its transport when a connection fails.
+
+    Given the URL of another Sentinel, it would go on with its own transport for that scheme; given a name alone, with
+    what it has, and that asks every Sentinel.
+    """
+    return itertools.repeat(urls[0].rpartition("@")[2].partition("/")[0])

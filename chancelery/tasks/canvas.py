@@ -24,7 +24,8 @@ STAMP = "job"
 Finals: TypeAlias = "str | list[Finals]"
 """The id of the task whose result is the job's; a list of these for a canvas that ends in a group."""
 
-_MEMBER = re.compile(r"([0-9a-f]{32})-[0-9]+", re.ASCII)
+JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_MEMBER = re.compile(rf"({JOB_ID.pattern})-[0-9]+", re.ASCII)
 
 
 class Member(NamedTuple):

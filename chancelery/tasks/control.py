@@ -1,32 +1,48 @@
 """
-What a socket may ask of a job: that it be cancelled, by the socket which it was escalated for.
+What a socket may ask of a job: to hear it, to end it, to give it something; and which jobs are its own.
 
-Reads the frame, looks at the job's record, answers. A job of anybody else's is answered as one that there is not.
+Reads the frame, asks one script, answers. A job of anybody else's is answered as one that there is not, at the same
+cost; and what was refused is logged once per burst.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from chancelery.channel import Channel
+from chancelery import conf
 from chancelery.exceptions import UnknownJob
+from chancelery.log import Burst, room
 from chancelery.message import Message
+from chancelery.tasks import claims, inbox, inputs, record
+from chancelery.tasks.claims import Asking
 from chancelery.tasks.engine import backend
 from chancelery.tasks.job import Job
+from chancelery.tasks.resume import resume
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_LARGEST_SEQ = 2**53
+_SHOWN = 40
+_LOOK = record.loaded("holders.lua", "look.lua")
+_refused = Burst(room("tasks"))
 
 
 class _Order(msgspec.Struct, frozen=True):
-    """A frame that is meant for a job."""
+    """A frame that is meant for a job, or for all of the asking one's."""
 
-    job: str
-    action: Literal["cancel"]
+    job: str | None
+    do: Literal["resume", "cancel", "input", "list"]
+    claim: str | None = None
+    after: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_SEQ)] = 0
+    value: msgspec.Raw = msgspec.Raw(b"null")
 
+
+_Answer = dict[str, Any] | None
+"""What is added to the frame's own keys; None for a job that there is not, or not for whoever asks."""
 
 _decode = msgspec.json.Decoder(_Order).decode
 
@@ -35,19 +51,29 @@ def obey(message: Message) -> bool:
     """
     Do what *message* asks of a job, and answer; tell whether it asked for anything.
 
-    That is a text frame `{"job": id, "action": "cancel"}`. The answer, sent as the consumer's other sends are, has
-    `done` beside these: true if the job ended by this, false if it had ended; or `error`, "unknown_job", unless the job
-    was escalated from a message of the same socket. Any other message is left alone. Raises: LayerUnavailable;
-    ValueError when *message* has no reply channel.
+    That is a text frame `{"job": id, "do": …}`, where `do` is "resume" (with `after`, the last seq that is known),
+    "cancel" or "input" (with `value`), and `claim` may be a claim to the job; or `{"job": null, "do": "list"}`. The
+    answer repeats `job` and `do`, and is sent as the consumer's other sends are. Any other message is left alone; but a
+    connecting socket is sent its user's inbox, and with one that disconnects end the jobs that shall.
+    Raises: LayerUnavailable; ValueError when *message* has no reply channel.
     """
+    if message.channel.name in _COMING_AND_GOING:
+        _COMING_AND_GOING[message.channel.name](message)
+        return False
     order = _order(message)
     if order is None:
         return False
     if message.reply_channel is None:
-        raise ValueError(f"{message!r} has no reply_channel: a job is cancelled for the socket that a frame came from")
-    answer = {"job": order.job, "action": order.action, **_cancelled(order.job, message.reply_channel)}
-    message.reply_channel.send({"text": json.dumps(answer)})
+        raise ValueError(f"{message!r} has no reply_channel: a job is told, cancelled or fed for the socket of a frame")
+    answer = _answer(message, order)
+    message.reply_channel.send({"text": json.dumps({"job": order.job, "do": order.do, **answer})})
     return True
+
+
+_COMING_AND_GOING: dict[str, Callable[[Message], None]] = {
+    "websocket.connect": inbox.deliver_inbox,
+    "websocket.disconnect": inbox.leave,
+}
 
 
 def _order(message: Message) -> _Order | None:
@@ -55,25 +81,64 @@ def _order(message: Message) -> _Order | None:
     if not isinstance(text, str):
         return None
     try:
-        return _decode(text)
+        order = _decode(text)
     except (msgspec.DecodeError, RecursionError):  # none of ours; the consumer may make something of it
         return None
+    return order if (order.job is None) == (order.do == "list") else None
 
 
-def _cancelled(job_id: str, asking: Channel) -> dict[str, Any]:
-    try:
-        if _is_for(job_id, asking):
-            return {"done": Job(job_id).cancel()}
-    except UnknownJob:
-        pass
+def _answer(message: Message, order: _Order) -> dict[str, Any]:
+    if order.job is None:
+        return {"jobs": _mine(message)}
+    found = None
+    if _JOB_ID.fullmatch(order.job):
+        found = _DO[order.do](message, order.job, order, claims.asking(message, order.job, order.claim))
+    if found is not None:
+        return found
+    _refused.say(
+        "refused",
+        "refused a %s of the job %r for %s: there is none, or it is somebody else's",
+        order.do,
+        order.job[:_SHOWN],
+        message.reply_channel,
+    )
     return {"error": "unknown_job"}
 
 
-def _is_for(job_id: str, asking: Channel) -> bool:
-    """Tell whether the message that the job came from was of the socket *asking*. Raises: UnknownJob."""
-    if not _JOB_ID.fullmatch(job_id):
-        return False
+def _resume(message: Message, job_id: str, order: _Order, asking: Asking) -> _Answer:
+    return resume(message, job_id, asking, order.after)
+
+
+def _cancel(_: Message, job_id: str, __: _Order, asking: Asking) -> _Answer:
     engine = backend.current()
     with engine.reporting():
-        origin = engine.records.running(job_id).origin
-    return origin.content.get("reply_channel") == asking.name
+        if engine.records.run(_LOOK, f"job:{job_id}", asking.args) is None:
+            return None
+    try:
+        return {"done": Job(job_id).cancel()}
+    except UnknownJob:  # its record has expired just now
+        return None
+
+
+def _input(_: Message, job_id: str, order: _Order, asking: Asking) -> _Answer:
+    value = bytes(order.value)
+    if len(value) > conf.current().job_input_bytes:
+        return {"error": "too_large"}
+    found = inputs.give(job_id, asking, value)
+    if found is None:
+        return None
+    return {"done": True} if found == "taken" else {"error": found}
+
+
+_DO: dict[str, Callable[[Message, str, _Order, Asking], _Answer]] = {
+    "resume": _resume,
+    "cancel": _cancel,
+    "input": _input,
+}
+
+
+def _mine(message: Message) -> list[dict[str, Any]]:
+    user = claims.owner_of(message)
+    if not user and message.reply_channel is not None:
+        user = f"socket:{message.reply_channel.name}"
+    return [{"job": job_id, "state": state, "seq": seq} for job_id, state, seq in inbox.listed(f"mine:{user}")]

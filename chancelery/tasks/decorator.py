@@ -14,10 +14,12 @@ from celery.exceptions import Ignore
 from chancelery import trail
 from chancelery.message import Message
 from chancelery.retries import Retry
+from chancelery.tasks import quotas, times
 from chancelery.tasks.engine import backend
 from chancelery.tasks.engine.backend import JobBackend
-from chancelery.tasks.escalate import Style, escalate
+from chancelery.tasks.escalate import OnDisconnect, Style, escalate
 from chancelery.tasks.job import Job
+from chancelery.tasks.quotas import Limit
 from chancelery.tasks.running import message_of
 
 _OURS = {
@@ -35,12 +37,22 @@ class ConsumerTask:
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, retry: Retry | None, reply: Style, queue: str | None, **options: Any
+        self,
+        function: Callable[..., Any],
+        *,
+        retry: Retry | None,
+        reply: Style,
+        queue: str | None,
+        on_disconnect: OnDisconnect,
+        limit: Limit | None,
+        **options: Any,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.retry = retry
         self.reply = reply
+        self.on_disconnect = on_disconnect
+        self.limit = limit
         self._passing = () if retry is None else retry.on
         self._route = {} if queue is None else {"queue": queue}
         options.setdefault("track_started", True)
@@ -72,6 +84,9 @@ class ConsumerTask:
         eta: datetime | None = None,
         countdown: float | timedelta | None = None,
         expires: datetime | float | timedelta | None = None,
+        on_disconnect: OnDisconnect | None = None,
+        dedupe: str | None = None,
+        limit: Limit | None = None,
         immediately: bool = False,
         **kwargs: Any,
     ) -> Job:
@@ -84,6 +99,9 @@ class ConsumerTask:
             eta=eta,
             countdown=countdown,
             expires=expires,
+            on_disconnect=self.on_disconnect if on_disconnect is None else on_disconnect,
+            dedupe=dedupe,
+            limit=self.limit if limit is None else limit,
             immediately=immediately,
         )
 
@@ -158,6 +176,8 @@ def consumer_task(
     retry: Retry | None = None,
     reply: Style = "events",
     queue: str | None = None,
+    on_disconnect: OnDisconnect = "detach",
+    limit: Limit | None = None,
     name: str | None = None,
     time_limit: float | None = None,
     soft_time_limit: float | None = None,
@@ -171,14 +191,16 @@ def consumer_task(
     retry: Retry | None = None,
     reply: Style = "events",
     queue: str | None = None,
+    on_disconnect: OnDisconnect = "detach",
+    limit: Limit | None = None,
     **options: Any,
 ) -> ConsumerTask | Callable[[Callable[..., Any]], ConsumerTask]:
     """
     Make a consumer one that runs in Celery; used bare or with options.
 
     retry: after which exceptions it is tried again. reply: `events`, or `message` when the dict that it returns is the
-    answer, as it is. queue: Celery's queue. options: Celery's task options, such as name, time_limit, soft_time_limit,
-    base, rate_limit.
+    answer, as it is. queue: Celery's queue. on_disconnect, limit: as in `escalate`. options: Celery's task options,
+    such as name, time_limit, soft_time_limit, base, rate_limit.
 
     Raises: TypeError, ValueError, which name the option, what was given and what is allowed.
     """
@@ -186,6 +208,8 @@ def consumer_task(
         raise TypeError(f"consumer_task(retry=…) takes a Retry, such as Retry(on=OSError, max=5), not {retry!r}")
     if reply not in {"events", "message"}:
         raise ValueError(f'consumer_task(reply=…) takes "events" or "message", not {reply!r}')
+    times.leave_ms(on_disconnect)
+    quotas.checked(limit)
     for option in _OURS.keys() & options.keys():
         raise TypeError(f"consumer_task() has no option {option!r}: {_OURS[option]}")
 
@@ -195,6 +219,7 @@ def consumer_task(
                 f"@consumer_task decorates a def (Celery runs no async def), or takes options by name; it was given "
                 f"{decorated!r}"
             )
-        return ConsumerTask(decorated, retry=retry, reply=reply, queue=queue, **options)
+        ours: dict[str, Any] = {"retry": retry, "reply": reply, "queue": queue, "on_disconnect": on_disconnect}
+        return ConsumerTask(decorated, **ours, limit=limit, **options)
 
     return decorate if function is None else decorate(function)

@@ -1,7 +1,7 @@
 """
 From a message and a canvas to a job: recorded first, then published, so that nothing ends before it is known.
 
-What a consumer escalates waits until it has returned, and for the commit of its transaction; rolled back, or after an
+What a consumer escalates waits until it has returned, and for the commit of its transactions; rolled back, or after an
 exception, there is no job.
 """
 
@@ -13,12 +13,12 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 from celery import current_app
 from django.core.exceptions import ImproperlyConfigured
-from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from chancelery import conf, outbox, trail
+from chancelery import conf, trail
 from chancelery.deployment.address import parse
 from chancelery.exceptions import EscalationFailed, LayerUnavailable, UnsupportedFeature
 from chancelery.layers import codec
@@ -26,17 +26,26 @@ from chancelery.layers.redis import RedisChannelLayer
 from chancelery.log import room
 from chancelery.message import Message
 from chancelery.registry import ChannelLayerWrapper
-from chancelery.tasks import events, times
+from chancelery.tasks import events, inbox, quotas, times
 from chancelery.tasks.canvas import Prepared, final_task, prepare
-from chancelery.tasks.engine import backend
+from chancelery.tasks.claims import claim_to, is_of_socket, owner_of
+from chancelery.tasks.committed import afterwards
+from chancelery.tasks.dedupe import pointer
+from chancelery.tasks.engine import backend, waiting
 from chancelery.tasks.engine.backend import JobBackend
+from chancelery.tasks.engine.together import together
 from chancelery.tasks.job import Job
+from chancelery.tasks.quotas import Limit
 from chancelery.tasks.record import Terms
 from chancelery.tasks.replies import Reply, addresses
 
 Style = Literal["events", "message"]
+OnDisconnect = Literal["detach", "cancel"] | float | timedelta
 NO_MESSAGE = "code"
 """The channel of the message that the tasks of a job get which was escalated without one."""
+
+PUBLISHING_SECONDS = 5
+"""Longer than it takes to publish a job that was recorded."""
 
 _log = room("tasks")
 
@@ -50,6 +59,9 @@ def escalate(
     eta: datetime | None = None,
     countdown: float | timedelta | None = None,
     expires: datetime | float | timedelta | None = None,
+    on_disconnect: OnDisconnect = "detach",
+    dedupe: str | None = None,
+    limit: Limit | None = None,
     immediately: bool = False,
 ) -> Job:
     """
@@ -60,24 +72,37 @@ def escalate(
     reply: `events` for everything that happens, in frames, or `message` for the returned dict alone, as it is; by
     default what the canvas' last task says, see `consumer_task`.
     eta, countdown, expires: when the first tasks may be started, and until when; later they end the job with an error.
-    immediately: do not wait for the consumer's return and the commit of the default database's transaction.
+    on_disconnect: what happens when the last of its sockets has gone: with `detach` it goes on, with `cancel` it ends,
+    with a number of seconds it ends after them, unless a socket is back.
+    dedupe: a key; while a job with it goes on, nothing is run, and its events go to this caller's addresses, too. The
+    returned job has that one's id from when this one would be published.
+    limit: a key, and how many jobs with it may run at a time; the others wait for their turn.
+    immediately: do not wait for the consumer's return and the commit of the transactions that are open.
 
     Raises: TypeError, ValueError for what cannot be escalated; UnsupportedFeature for a layer without Redis;
     ImproperlyConfigured. When it does not wait: EscalationFailed, LayerUnavailable.
     """
-    escalation = _escalation(message, canvas, reply_to, reply, (eta, countdown, expires))
+    conditions = _Conditions(times.leave_ms(on_disconnect), dedupe, quotas.required(limit))
+    escalation = _escalation(message, canvas, reply_to, reply, (eta, countdown, expires), conditions=conditions)
     if immediately:
         escalation.run()
-    elif transaction.get_connection().in_atomic_block:
-        transaction.on_commit(functools.partial(_after_consumer, escalation))
     else:
-        _after_consumer(escalation)
-    return Job(escalation.job_id)
+        afterwards(escalation.run)
+    return escalation.job
+
+
+class _Conditions(NamedTuple):
+    """Under which a job runs."""
+
+    leave_ms: int
+    dedupe: str | None
+    limit: Limit
 
 
 class _Escalation(NamedTuple):
     """A job that is ready to be recorded and published."""
 
+    job: Job
     job_id: str
     prepared: Prepared
     terms: Terms
@@ -85,24 +110,33 @@ class _Escalation(NamedTuple):
     accepted: events.Event
     expiry_seconds: int
     engine: JobBackend
+    claim: str
+    """For the socket that asks, if nobody is logged in there."""
 
     def run(self) -> None:
         """Record the job, then publish it. Raises: EscalationFailed, LayerUnavailable."""
         with self.engine.reporting():
-            self.engine.records.record(
+            self.job.id = self.engine.records.record(
                 self.job_id,
                 self.prepared,
                 terms=self.terms,
                 origin=self.origin,
                 accepted=self.accepted,
                 expiry_seconds=self.expiry_seconds,
+                claim=self.claim,
             )
+        if self.job.id != self.job_id:
+            return
         try:
-            with backend.unwatched():
+            with backend.unwatched(), waiting.held(self.job_id if self.terms.limit else ""), together():
                 self.prepared.canvas.apply_async()
+            if self.terms.limit:
+                self.engine.due.begin(self.job_id)
         except Exception as error:
             self._give_up()
             raise EscalationFailed(_explained(self.job_id, error)) from error
+        if self.terms.leave_ms >= 0 and self.terms.asker:
+            inbox.end_if_gone(self.terms.asker)
 
     def _give_up(self) -> None:
         failed = events.ended("error", "publish_failed", "the task could not be started")
@@ -113,16 +147,14 @@ class _Escalation(NamedTuple):
             _log.error("job %s could not be published, and its record not be ended: %s", self.job_id, error)
 
 
-def _after_consumer(escalation: _Escalation) -> None:
-    running = outbox.current()
-    if running is not None:
-        running.defer(escalation.run)
-    else:
-        escalation.run()
-
-
 def _escalation(
-    message: Message | None, canvas: Any, reply_to: Any, reply: str | None, when: tuple[Any, Any, Any]
+    message: Message | None,
+    canvas: Any,
+    reply_to: Any,
+    reply: str | None,
+    when: tuple[Any, Any, Any],
+    *,
+    conditions: _Conditions,
 ) -> _Escalation:
     if message is not None and not isinstance(message, Message):
         raise TypeError(f"escalate() takes the message first (or None), then the canvas; this is none: {message!r}")
@@ -137,11 +169,36 @@ def _escalation(
         prepared = prepare(canvas, job_id, eta=begins, expires=ends)
     alias = (message.channel_layer if message is not None else wrapper).alias
     terms = _terms(job_id, layer, replies, prepared, alias=alias, style=_style(reply, prepared))
+    terms = msgspec.structs.replace(
+        terms,
+        owner=owner_of(message),
+        asker=_asker(message),
+        watched=message is not None and is_of_socket(message),
+        leave_ms=conditions.leave_ms,
+        dedupe=pointer(conditions.dedupe, alias),
+        limit=conditions.limit[0],
+        most=conditions.limit[1],
+        eta_ms=_eta_ms(begins, now),
+    )
     name, content = (NO_MESSAGE, {}) if message is None else (message.channel.name, message.content)
     origin = codec.pack(0, name, "", codec.pack_body(content, terms.trail))
     accepted = events.accepted(terms.of, begins, terms.trail[-1].sender)
     waits = max((begins - now).total_seconds(), 0) if begins else 0
-    return _Escalation(job_id, prepared, terms, origin, accepted, math.ceil(conf.current().job_expiry + waits), engine)
+    expiry_seconds = math.ceil(conf.current().job_expiry + waits)
+    claim = claim_to(job_id) if terms.asker and not terms.owner else ""
+    return _Escalation(Job(job_id), job_id, prepared, terms, origin, accepted, expiry_seconds, engine, claim)
+
+
+def _eta_ms(begins: datetime | None, now: datetime) -> int:
+    """Return when the job is due, in milliseconds, if it is certain that it waits for that in Redis; else 0."""
+    certain = timedelta(seconds=conf.current().job_long_wait + PUBLISHING_SECONDS)
+    if begins is None or begins - now <= certain or not waiting.holds(current_app):
+        return 0
+    return round(begins.timestamp() * 1000)
+
+
+def _asker(message: Message | None) -> str:
+    return "" if message is None or message.reply_channel is None else message.reply_channel.name
 
 
 def _layer(wrapper: ChannelLayerWrapper) -> RedisChannelLayer:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celery import current_app
 from kombu.exceptions import OperationalError
 
 from chancelery import trail
 from chancelery.log import room
-from chancelery.tasks import events
-from chancelery.tasks.canvas import STAMP
-from chancelery.tasks.engine import backend
+from chancelery.moments import moment, span
+from chancelery.tasks import claims, events
+from chancelery.tasks.engine import backend, stopping
 
 _log = room("tasks")
 
@@ -50,25 +50,64 @@ class Job:
         """Return what the job has said and is kept, oldest first: dicts of job, seq, kind and data."""
         return self._events(None)
 
-    def cancel(self) -> bool:
+    def claim(self) -> str:
         """
-        End the job, and stop what it runs; tell whether it had not ended.
+        Return a text by which whoever has it may see, resume, cancel and feed the job, for JOB_CLAIM_EXPIRY seconds.
+
+        Who escalated without being logged in is sent one with the first event. Does no I/O.
+        """
+        return claims.claim_to(self.id)
+
+    def cancel(self, reason: str = "cancelled") -> bool:
+        """
+        End the job, and stop what it runs; tell whether it had not ended. reason: what clients are told.
 
         At once, also within a consumer. What its tasks did is not undone. Raises: UnknownJob; LayerUnavailable.
         """
         engine = backend.current()
         sender = trail.onward(self.id)[-1].sender
         with engine.reporting():
-            state = engine.records.finish(self.id, events.cancelled("cancelled")._replace(sender=sender))
+            state = engine.records.finish(self.id, events.cancelled(reason)._replace(sender=sender))
         if state in events.ENDS:
             return False
         try:
-            current_app.control.revoke_by_stamped_headers({STAMP: self.id}, terminate=True)
+            stopping.stop(self.id)
         except OperationalError as error:
             _log.warning(
                 "job %s is cancelled, but what it runs goes on: no Celery worker was told (%s)", self.id, error
             )
         return True
+
+    @property
+    def eta(self) -> datetime | None:
+        """
+        When the first of its tasks that wait for their time is due, in UTC; None when none does.
+
+        What is due within JOB_LONG_WAIT seconds does not count: a worker waits for that. Raises: LayerUnavailable.
+        """
+        engine = backend.current()
+        with engine.reporting():
+            return engine.due.eta(self.id)
+
+    def reschedule(self, eta: datetime | float | timedelta) -> bool:
+        """
+        Have what waits for its time wait until *eta*, a datetime, or seconds or a timedelta from now.
+
+        At once, also within a consumer. Tells whether anything did wait. Raises: TypeError, ValueError for what is no
+        time; UnknownJob; LayerUnavailable.
+        """
+        now = datetime.now(UTC)
+        return self._move(moment("eta", eta) if isinstance(eta, datetime) else now + span("eta", eta))
+
+    def run_now(self) -> bool:
+        """Have nothing of it wait for its time any longer, and tell whether anything did. Raises: as `reschedule`."""
+        return self._move(None)
+
+    def _move(self, due: datetime | None) -> bool:
+        engine = backend.current()
+        told = events.event("rescheduled", {"eta": due.isoformat() if due else None}, trail.onward(self.id)[-1].sender)
+        with engine.reporting():
+            return engine.due.reschedule(self.id, due, told)
 
     def _events(self, last: int | None) -> list[dict[str, Any]]:
         engine = backend.current()

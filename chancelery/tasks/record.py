@@ -8,7 +8,9 @@ took place already does not take place again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,11 +28,16 @@ from chancelery.trail import Hop
 
 VERSION = 1
 _PACKAGE = "chancelery.tasks.scripts"
-_JOBS = (_PACKAGE, "jobs.lua")
-_RECORD = scripts.load(*COMMON, _JOBS, (_PACKAGE, "record.lua"))
-_SETTLE = scripts.load(*COMMON, _JOBS, (_PACKAGE, "settle.lua"))
-_EVENT = scripts.load(*COMMON, _JOBS, (_PACKAGE, "event.lua"))
-_FINISH = scripts.load(*COMMON, _JOBS, (_PACKAGE, "finish.lua"))
+_SHARED = (*COMMON, (_PACKAGE, "waiting.lua"), (_PACKAGE, "jobs.lua"))
+_RECORD = scripts.load(*_SHARED, (_PACKAGE, "attach.lua"), (_PACKAGE, "record.lua"))
+_SETTLE = scripts.load(*_SHARED, (_PACKAGE, "settle.lua"))
+_EVENT = scripts.load(*_SHARED, (_PACKAGE, "event.lua"))
+_FINISH = scripts.load(*_SHARED, (_PACKAGE, "finish.lua"))
+
+
+def loaded(*names: str) -> scripts.Script:
+    """Return the script of jobs that stands in the last of these files, and uses what is in those before it."""
+    return scripts.load(*_SHARED, *((_PACKAGE, name) for name in names))
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +65,22 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """How many events are kept."""
     open_seconds: int
     ended_seconds: int
+    owner: str = ""
+    """`user:<pk>`, or an empty string when no user is known."""
+    asker: str = ""
+    """The reply channel of the message that the job came from, or an empty string."""
+    watched: bool = False
+    """Whether that is a socket's, of which is known when it has gone."""
+    leave_ms: int = -1
+    """How long it goes on when its sockets have gone: -1 for ever, 0 not at all."""
+    dedupe: str = ""
+    """What its `dedupe` is called here, or an empty string."""
+    limit: str = ""
+    """The key under which only so many jobs run at a time, or an empty string."""
+    most: int = 0
+    """How many."""
+    eta_ms: int = 0
+    """When its first tasks were to begin, if they wait for that in Redis; else 0."""
 
 
 class Running(NamedTuple):
@@ -67,6 +90,16 @@ class Running(NamedTuple):
     terms: Terms
     origin: Envelope
     """The message that the job came from, with the job's trail."""
+
+
+class Told(NamedTuple):
+    """An event as it is kept."""
+
+    kind: str
+    data: Any
+    at: datetime
+    process: str
+    """Host and process id of whoever told it, `host:pid`."""
 
 
 class Settled(NamedTuple):
@@ -92,18 +125,30 @@ class Records:
         self._prefix = prefix
 
     def record(
-        self, job_id: str, prepared: Prepared, *, terms: Terms, origin: bytes, accepted: Event, expiry_seconds: int
-    ) -> None:
+        self,
+        job_id: str,
+        prepared: Prepared,
+        *,
+        terms: Terms,
+        origin: bytes,
+        accepted: Event,
+        expiry_seconds: int,
+        claim: str = "",
+    ) -> str:
         """
         Record a job and tell that it was accepted, in one step. Recorded already, it stays as it is.
 
-        origin: the message that the job came from, an envelope of `chancelery.layers.codec`.
+        Returns its id; or that of a job which goes on under the same `dedupe`, and tells this one's addresses, too.
+
+        origin: the message that the job came from, an envelope of `chancelery.layers.codec`. claim: for the socket that
+        it is of, and nobody else.
         """
         finals = set(final_ids(prepared.finals))
         members = (part for member in prepared.members for part in _described(member, finals))
         head = (_encode((VERSION, terms)), _encode(prepared.finals), len(finals), origin)
-        told = (accepted.json, accepted.packed, accepted.sender, trail.process_label())
-        _RECORD(self._client, [self._key(job_id)], [*head, expiry_seconds, *told, *members])
+        told = (accepted.json, accepted.packed, accepted.sender, trail.process_label(), claim)
+        answer = _RECORD(self._client, [self._key(job_id)], [*head, expiry_seconds, *told, *members])
+        return answer.decode() if isinstance(answer, bytes) else job_id
 
     def settle(self, job_id: str, stored: Sequence[Any], told: Event | Result | None) -> Settled | None:
         """
@@ -146,16 +191,39 @@ class Records:
         found = self._client.xrevrange(f"{self._key(job_id)}:events", count=last)
         return [(int(entry.split(b"-")[0]), fields[b"kind"].decode(), fields[b"data"]) for entry, fields in found[::-1]]
 
+    def history(self, job_id: str) -> list[Told]:
+        """Return the events that are kept, oldest first, with who told them and when."""
+        found = self._client.xrange(f"{self._key(job_id)}:events")
+        return [_told(fields) for _, fields in found]
+
+    def run(self, script: scripts.Script, name: str, args: Sequence[Any]) -> Any:
+        """Run a script on what is called *name* under the prefix of jobs."""
+        return script(self._client, [self._prefix + name], args)
+
+    def waits(self, name: str, seconds: float) -> bool:
+        """Wait for a token on the bell called *name* under the prefix of jobs; tell whether there was one."""
+        return self._client.blpop([self._prefix + name], seconds) is not None
+
     def _key(self, job_id: str) -> str:
         return f"{self._prefix}job:{job_id}"
 
     def _state(self, job_id: str, state: bytes | None) -> str:
         if state is None:
-            raise UnknownJob(
-                f"there is no record of the job {job_id}: it waits for its transaction's commit or was rolled back, "
-                f"its record has expired, or there never was one"
-            )
+            raise no_record(job_id)
         return state.decode()
+
+
+def no_record(job_id: str) -> UnknownJob:
+    """Return what is raised when there is no record of a job."""
+    return UnknownJob(
+        f"there is no record of the job {job_id}: it waits for its transaction's commit or was rolled back, "
+        f"its record has expired, or there never was one"
+    )
+
+
+def _told(fields: dict[bytes, bytes]) -> Told:
+    at = datetime.fromtimestamp(int(fields[b"at"]) / 1000, UTC)
+    return Told(fields[b"kind"].decode(), json.loads(fields[b"data"]), at, fields.get(b"process", b"").decode())
 
 
 def _described(member: Member, finals: set[str]) -> tuple[str, str, str]:

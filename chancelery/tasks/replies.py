@@ -8,12 +8,15 @@ a message. Knows nothing of jobs.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from chancelery.channel import Channel, Group
 from chancelery.layers.redis import keys
 from chancelery.message import Message
-from chancelery.registry import ChannelLayerWrapper
+from chancelery.registry import DEFAULT_CHANNEL_LAYER, ChannelLayerWrapper, channel_layers
+
+NO_ADDRESS: Final = object()
+"""As `reply_to`: nobody is told, the outcome stays with the job."""
 
 
 class Reply(NamedTuple):
@@ -32,6 +35,8 @@ def addresses(message: Message | None, reply_to: Any) -> tuple[ChannelLayerWrapp
 
     Raises: ValueError when there is none, or they are on several layers; TypeError for anything else.
     """
+    if reply_to is NO_ADDRESS:
+        return (channel_layers[DEFAULT_CHANNEL_LAYER] if message is None else message.channel_layer), []
     targets = _targets(message, reply_to)
     layers = {target.channel_layer.alias: target.channel_layer for target in targets}
     if len(layers) > 1:

@@ -9,9 +9,10 @@ from chancelery.exceptions import LayerUnavailable, MessageTooLarge, UnknownJob
 from chancelery.log import room
 from chancelery.message import Message
 from chancelery.registry import channel_layers
-from chancelery.tasks import events
+from chancelery.tasks import events, inputs
 from chancelery.tasks.engine.backend import JobBackend
 from chancelery.tasks.events import Event
+from chancelery.tasks.once import Once
 from chancelery.tasks.record import Running
 
 PROGRESS_SECONDS = 0.05
@@ -27,6 +28,8 @@ class RunningJob:
         self.id = job_id
         self._engine = engine
         self._max_bytes = running.terms.max_bytes
+        self._owner = running.terms.owner
+        self._inputs = 0
         self._task_id: str = request.id
         self._name: str = request.task
         self.attempt: int = request.retries + 1
@@ -34,6 +37,8 @@ class RunningJob:
         self._chunks = 0
         self._held: Event | None = None
         self._told_at = float("-inf")
+        # For `current_job`, and for the backend: what is held back comes before how the task ends.
+        request.running_job, request.before_settling = self, self._flush
 
     def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
         """
@@ -60,6 +65,32 @@ class RunningJob:
         self._flush()
         self._chunks += 1
         self._tell(event, self._chunks)
+
+    def once(self, name: str) -> Once:
+        """
+        Let what is called *name* be done once in the job: true for the first that asks.
+
+        Whatever is tried again, or handed out again after a crash, asks in vain; so does a job that was cancelled. Used
+        as a context manager, it is given back when the block raises. Raises: TypeError, ValueError for a name that
+        cannot be; LayerUnavailable; UnknownJob.
+        """
+        return Once(self._engine, self.id, name, self._task_id)
+
+    def input(self, timeout: float | None = None) -> Any:
+        """
+        Return what the job is given next, by a socket of its owner's; wait for it, at most *timeout* seconds.
+
+        What came before it was asked for has been kept. Each input is for one task; one that is run anew is given again
+        what it was given before. Raises: TimeoutError; LayerUnavailable; Celery's Ignore when the job has ended.
+        """
+        self._flush()
+        self._inputs += 1
+        return inputs.take(self._engine, self.id, self._task_id, self._inputs, timeout)
+
+    @property
+    def owner(self) -> str | None:
+        """The id of the user whose job it is, as text, or None if nobody was logged in."""
+        return self._owner.partition(":")[2] or None
 
     def __enter__(self) -> Self:
         return self
@@ -102,12 +133,19 @@ class TaskMessage(Message):
     """The job that the task works for."""
 
 
+def running_job(request: Any, engine: JobBackend) -> tuple[RunningJob, Running]:
+    """Return the job that a task works for, and its record. Raises: UnknownJob, LayerUnavailable."""
+    job_id = request.root_id or ""
+    with engine.reporting():
+        running = engine.records.running(job_id)
+    known: RunningJob | None = getattr(request, "running_job", None)
+    return known or RunningJob(job_id, engine, running, request), running
+
+
 def message_of(request: Any, engine: JobBackend) -> tuple[str, TaskMessage]:
     """Return the job's state, and the message for a task that Celery runs. Raises: UnknownJob, LayerUnavailable."""
-    job_id = request.root_id or ""
     try:
-        with engine.reporting():
-            running = engine.records.running(job_id)
+        job, running = running_job(request, engine)
     except UnknownJob as error:
         raise UnknownJob(
             f"the consumer task {request.task} runs without a job, so there is no message for it: start it with its "
@@ -115,5 +153,5 @@ def message_of(request: Any, engine: JobBackend) -> tuple[str, TaskMessage]:
         ) from error
     origin = running.origin
     message = TaskMessage(origin.content, origin.channel, channel_layers[running.terms.alias], origin.trail)
-    message.job = RunningJob(job_id, engine, running, request)
+    message.job = job
     return running.state, message

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from chancelery.moments import moment, span
+from chancelery.moments import moment, span, span_ms
+
+_LEAVE_MS = {"detach": -1, "cancel": 0}
 
 
 def start(eta: datetime | None, countdown: float | timedelta | None, now: datetime) -> datetime | None:
@@ -18,6 +20,19 @@ def start(eta: datetime | None, countdown: float | timedelta | None, now: dateti
     if countdown is not None:
         return now + span("countdown", countdown)
     return None if eta is None else moment("eta", eta)
+
+
+def leave_ms(on_disconnect: str | float | timedelta) -> int:
+    """
+    Return how many milliseconds a job goes on when the last of its sockets has gone, or -1 for ever.
+
+    on_disconnect: `detach`, `cancel`, or seconds, or a timedelta. Raises: TypeError, ValueError.
+    """
+    if not isinstance(on_disconnect, str):
+        return span_ms("on_disconnect", on_disconnect)
+    if on_disconnect not in _LEAVE_MS:
+        raise ValueError(f'on_disconnect is "detach", "cancel", or a number of seconds, not {on_disconnect!r}')
+    return _LEAVE_MS[on_disconnect]
 
 
 def deadline(expires: datetime | float | timedelta | None, begins: datetime | None, now: datetime) -> datetime | None:

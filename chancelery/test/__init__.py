@@ -12,6 +12,7 @@ from typing import Any
 from chancelery.test.cases import ChannelTestCase, ChannelTestCaseMixin, TransactionChannelTestCase
 from chancelery.test.client import Client
 from chancelery.test.clock import VirtualClock
+from chancelery.test.jobs import Escalated, Jobs, JobTestCase, JobTestCaseMixin, TransactionJobTestCase
 from chancelery.test.liveserver import ChannelLiveServerTestCase, LiveServer
 from chancelery.test.routes import apply_routes
 from chancelery.test.websocket import WSClient
@@ -21,8 +22,13 @@ __all__ = [
     "ChannelTestCase",
     "ChannelTestCaseMixin",
     "Client",
+    "Escalated",
+    "JobTestCase",
+    "JobTestCaseMixin",
+    "Jobs",
     "LiveServer",
     "TransactionChannelTestCase",
+    "TransactionJobTestCase",
     "VirtualClock",
     "WSClient",
     "apply_routes",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from chancelery.registry import channel_layers
-from chancelery.test import layers
+from chancelery.test import jobs, layers
 from chancelery.test.client import Client
 from chancelery.test.clock import VirtualClock
 from chancelery.test.liveserver import LiveServer
@@ -36,6 +36,13 @@ def channel_client(channel_clock: VirtualClock) -> Client:  # noqa: ARG001 - for
 def ws_client(channel_clock: VirtualClock) -> WSClient:  # noqa: ARG001 - for its layers
     """A browser with a socket."""
     return WSClient()
+
+
+@pytest.fixture
+def channel_jobs(channel_clock: VirtualClock) -> Iterator[jobs.Jobs]:
+    """Layers on a Redis, new and empty, behind every alias; and the jobs that are escalated, which the test runs."""
+    with jobs.inline(list(channel_layers.configs), clock=channel_clock) as found:
+        yield found
 
 
 @pytest.fixture

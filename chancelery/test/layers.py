@@ -6,11 +6,13 @@ import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from chancelery import names
 from chancelery.layers.base import ChannelLayer, Limits
 from chancelery.layers.memory import InMemoryChannelLayer
+from chancelery.layers.redis import RedisChannelLayer
 from chancelery.layers.values import Clock
 from chancelery.message import Message
 from chancelery.registry import ChannelLayerWrapper, channel_layers
@@ -33,6 +35,16 @@ def isolated(aliases: Iterable[str], *, clock: Clock | None = None, configured: 
     with contextlib.ExitStack() as stack:
         for alias in aliases:
             stack.enter_context(_replaced(alias, clock, configured))
+        yield
+
+
+@contextlib.contextmanager
+def on_redis(aliases: Iterable[str], url: str, prefix: str, *, clock: Clock | None = None) -> Iterator[None]:
+    """As `isolated`, but on the Redis at *url*, where Celery's results can be: all keys begin with *prefix*."""
+    with contextlib.ExitStack() as stack:
+        for alias in aliases:
+            made = RedisChannelLayer(hosts=[url], prefix=f"{prefix}{alias}:", clock=clock, **_kept(alias))
+            stack.enter_context(_behind(alias, ChannelLayerWrapper(made, alias, channel_layers[alias].routing)))
         yield
 
 
@@ -67,7 +79,13 @@ def _replaced(alias: str, clock: Clock | None, configured: bool) -> Iterator[Non
         wrapper = channel_layers.make_test_backend(alias)
         wrapper.routing, wrapper.layer.clock = routing, clock
     else:
-        wrapper = ChannelLayerWrapper(_in_memory(alias, clock), alias, routing)
+        wrapper = ChannelLayerWrapper(InMemoryChannelLayer(**_kept(alias), clock=clock), alias, routing)
+    with _behind(alias, wrapper):
+        yield
+
+
+@contextlib.contextmanager
+def _behind(alias: str, wrapper: ChannelLayerWrapper) -> Iterator[None]:
     previous = channel_layers.set(alias, wrapper)
     try:
         yield
@@ -77,9 +95,10 @@ def _replaced(alias: str, clock: Clock | None, configured: bool) -> Iterator[Non
         wrapper.layer.close()
 
 
-def _in_memory(alias: str, clock: Clock | None) -> InMemoryChannelLayer:
+def _kept(alias: str) -> dict[str, Any]:
+    """Return the capacities and times of the alias's settings."""
     config = channel_layers.configs.get(alias, {}).get("CONFIG", {})
-    return InMemoryChannelLayer(**{key: value for key, value in config.items() if key in _KEPT}, clock=clock)
+    return {key: value for key, value in config.items() if key in _KEPT}
 
 
 def _next_mail(layer: ChannelLayer, channel: str) -> Content | None:

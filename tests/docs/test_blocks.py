@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from tests.docs.blocks import Block, blocks_of, pages
 
@@ -47,3 +48,5 @@ def exists(name: str) -> bool:
         return (bool(module) and hasattr(import_module(module), attribute)) or bool(import_module(name))
     except ImportError:
         return False
+    except ImproperlyConfigured:  # it is there, for a newer Django
+        return True

@@ -116,3 +116,16 @@ def test_what_the_page_on_browsers_makes_shows_a_result(site: Walk, page: Page) 
     page.get_by_role("button", name="Count").click()
     expect(page.locator("#outcome")).to_have_text("8 words")
     assert page.locator("#bar").evaluate("bar => bar.value") == 1
+
+
+@pytest.mark.browser
+def test_the_page_on_resuming_goes_on_after_a_reload(site: Walk, page: Page) -> None:
+    page.goto(site.here("http://127.0.0.1:8000/edition/"))
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#pages li")).to_have_text(["1", "2", "3"])
+    expect(page).to_have_url(re.compile("#job="))
+    page.reload()
+    expect(page.locator("#pages li")).to_have_text(["1", "2", "3"])
+    page.locator("#headline").fill("Extra")
+    page.locator("#headline").press("Enter")
+    expect(page.locator("#outcome")).to_have_text("3 pages: Extra")

@@ -12,7 +12,7 @@ from pathlib import Path
 import chancelery
 
 SCRIPTS = Path(chancelery.__file__).parent / "static" / "chancelery" / "js"
-MODULES = ["events.js", "line.js", "jobs.js", "bridge.js"]
+MODULES = ["events.js", "line.js", "claims.js", "jobs.js", "bridge.js"]
 """Each after those that it imports."""
 CLASSIC = SCRIPTS / "websocketbridge.js"
 _HEAD = """/*

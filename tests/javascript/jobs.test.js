@@ -176,15 +176,175 @@ test("a promise that nobody has asked for is never an unhandled rejection", asyn
   assert.deepEqual(found, []);
 });
 
-test("when the connection is lost, jobs are lost that have not ended, and say so", async () => {
+test("when the connection is lost for good, jobs are lost that have not ended, and say so", async () => {
   const { bridge, socket } = connected();
   const [open, ended] = [bridge.job("open"), bridge.job("ended")];
   const heard = listened(open);
-  socket.says(frame(1, "accepted", {}, "open")).says(frame(1, "result", 7, "ended")).goes(1012);
+  socket.says(frame(1, "accepted", {}, "open")).says(frame(1, "result", 7, "ended")).goes(1008);
   assert.equal((await rejected(open.result)).code, "lost");
   assert.equal(await ended.result, 7);
   assert.deepEqual([open.state, ended.state], ["lost", "result"]);
-  assert.deepEqual(heard.at(-1), frame(1, "lost", { code: 1012 }, "open"));
+  assert.deepEqual(heard.at(-1), frame(1, "lost", { code: 1008 }, "open"));
+});
+
+test("without resumeJobs they are lost with the connection", async () => {
+  const { bridge, socket } = connected({ resumeJobs: false });
+  const { result } = bridge.job("j");
+  socket.says(WHOLE[0]).goes(1012);
+  assert.equal((await rejected(result)).code, "lost");
+  passes(5000);
+  assert.deepEqual(FakeSocket.last.opens().sent, []);
+});
+
+/* The next connection after one that was cut off. */
+function reconnected(socket) {
+  socket.goes(1006);
+  passes(1000);
+  return FakeSocket.last.opens();
+}
+
+function asked(socket) {
+  return socket.sent.map((text) => JSON.parse(text));
+}
+
+test("after a cut, jobs that have not ended are resumed after what was heard, with the claim that there is", async () => {
+  const { bridge, socket } = connected();
+  const heard = listened(bridge.job("j"));
+  bridge.job("silent");
+  socket.says({ ...WHOLE[0], claim: "signed" }).says(WHOLE[1]).says(frame(9, "result", 7, "ended"));
+  const next = reconnected(socket);
+  assert.deepEqual(asked(next), [
+    { job: "j", do: "resume", after: 2, claim: "signed" },
+    { job: "silent", do: "resume", after: 0 },
+  ]);
+  for (const one of WHOLE) next.says(one);
+  next.says({ job: "j", do: "resume", done: true, state: "result", seq: 6 });
+  assert.deepEqual(await bridge.job("j").result, { words: 8 });
+  const durable = heard.filter(({ kind }) => kind !== "progress").map(({ seq }) => seq);
+  assert.deepEqual(durable, [1, 2, 3, 4, 5, 6]);
+});
+
+test("a second cut while it is being resumed is survived", async () => {
+  const { bridge, socket } = connected();
+  bridge.job("j");
+  socket.says(WHOLE[0]);
+  const third = reconnected(reconnected(socket).says(WHOLE[1]));
+  assert.deepEqual(asked(third), [{ job: "j", do: "resume", after: 2 }]);
+  await settled();
+  assert.equal(bridge.job("j").state, "started");
+});
+
+test("a job that cannot be resumed is lost", async () => {
+  const { bridge, socket } = connected();
+  const { result } = bridge.job("j");
+  reconnected(socket).says({ job: "j", do: "resume", error: "unknown_job" });
+  assert.equal((await rejected(result)).code, "lost");
+});
+
+test("a job is lost if nobody answers on a connection that is there", async () => {
+  const { bridge, socket } = connected();
+  const { result } = bridge.job("j");
+  reconnected(socket);
+  await settled();
+  passes(10_000);
+  assert.equal((await rejected(result)).code, "lost");
+});
+
+test("where there is no room it is asked for again a little later", async () => {
+  const { bridge, socket } = connected();
+  bridge.job("j");
+  const next = reconnected(socket).says({ job: "j", do: "resume", error: "busy" });
+  await settled();
+  passes(1000);
+  assert.equal(next.sent.length, 2);
+});
+
+test("what is missing is asked for, and what came after it is heard in its place", async () => {
+  const { bridge, socket } = connected();
+  const heard = listened(bridge.job("j"));
+  socket.says(frame(1, "accepted")).says(frame(3, "chunk")).says(frame(4, "result", 7));
+  assert.deepEqual(asked(socket), [{ job: "j", do: "resume", after: 1 }]);
+  for (const one of [frame(2, "chunk"), frame(3, "chunk"), frame(4, "result", 7)]) socket.says(one);
+  socket.says({ job: "j", do: "resume", done: true, state: "result", seq: 4 });
+  assert.equal(await bridge.job("j").result, 7);
+  await settled();
+  assert.deepEqual(heard.map(({ seq }) => seq), [1, 2, 3, 4]);
+});
+
+test("what is missing and not to be had keeps nothing else from being heard", async () => {
+  const { bridge, socket } = connected();
+  const heard = listened(bridge.job("j"));
+  socket.says(frame(1, "accepted")).says(frame(3, "chunk")).says(frame(4, "result", 7));
+  socket.says({ job: "j", do: "resume", error: "unknown_job" });
+  assert.equal(await bridge.job("j").result, 7);
+  await settled();
+  assert.deepEqual(heard.map(({ seq }) => seq), [1, 3, 4]);
+});
+
+test("a snapshot says where to go on, also further back", async () => {
+  const { bridge, socket } = connected();
+  const heard = listened(bridge.job("j"));
+  socket.says(frame(5, "chunk")).says(frame(3, "snapshot", { state: "started", seq: 3, of: 2, done: 1 }));
+  socket.says(frame(4, "chunk"));
+  await settled();
+  assert.deepEqual(heard.map(({ kind, seq }) => [kind, seq]), [["chunk", 5], ["snapshot", 3], ["chunk", 4]]);
+  assert.equal(bridge.job("j").state, "started");
+});
+
+test("a job of another page is resumed with the claim to it, which is kept until it ends", async () => {
+  const { bridge, socket } = connected();
+  const job = bridge.job("j");
+  const resumed = job.resume("signed");
+  assert.deepEqual(asked(socket), [{ job: "j", do: "resume", after: 0, claim: "signed" }]);
+  socket.says({ job: "j", do: "resume", done: true, state: "accepted", seq: 1 });
+  assert.equal(await resumed, true);
+  assert.equal(job.claim, "signed");
+  job.cancel();
+  assert.deepEqual(asked(socket).at(-1), { job: "j", do: "cancel", claim: "signed" });
+  for (const one of WHOLE) socket.says(one);
+  assert.equal(job.claim, null);
+  assert.equal(await job.resume(), true, "it has ended");
+});
+
+test("claims outlive a reload where the browser keeps things, and do without where it does not", async (context) => {
+  const kept = new Map();
+  const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };
+  const before = Object.getOwnPropertyDescriptor(globalThis, "sessionStorage");
+  context.after(() => {
+    delete globalThis.sessionStorage;
+    if (before !== undefined) Object.defineProperty(globalThis, "sessionStorage", before);
+  });
+  Object.defineProperty(globalThis, "sessionStorage", { configurable: true, get: () => storage });
+  const first = connected();
+  first.socket.says({ ...WHOLE[0], claim: "signed" });
+  assert.equal(connected().bridge.job("j").claim, "signed");
+  first.socket.says(frame(2, "result", 7));
+  assert.equal(connected().bridge.job("j").claim, null);
+  const denied = () => {
+    throw new DOMException("denied", "SecurityError");
+  };
+  Object.defineProperty(globalThis, "sessionStorage", { configurable: true, get: denied });
+  const last = connected();
+  last.socket.says({ ...WHOLE[0], claim: "signed" });
+  assert.equal(last.bridge.job("j").claim, "signed");
+});
+
+test("what a job is given is answered in order, each", async () => {
+  const { bridge, socket } = connected();
+  const job = bridge.job("j");
+  const [first, second] = [job.input({ name: "a" }), job.input(2)];
+  assert.deepEqual(asked(socket).map(({ value }) => value), [{ name: "a" }, 2]);
+  socket.says({ job: "j", do: "input", done: true }).says({ job: "j", do: "input", error: "ended" });
+  assert.equal(await first, true);
+  assert.equal((await rejected(second)).code, "ended");
+});
+
+test("the jobs of the socket are listed", async () => {
+  const { bridge, socket } = connected();
+  const jobs = bridge.jobs();
+  assert.deepEqual(asked(socket), [{ job: null, do: "list" }]);
+  socket.says({ job: null, do: "list", jobs: [{ job: "j", state: "started", seq: 2 }] });
+  assert.deepEqual(await jobs, [{ job: "j", state: "started", seq: 2 }]);
 });
 
 test("connecting elsewhere loses the jobs, too", async () => {
@@ -207,8 +367,8 @@ test("cancel asks the server, once, and is answered", async () => {
   const { bridge, socket } = connected();
   const job = bridge.job("j");
   const answers = Promise.all([job.cancel(), job.cancel()]);
-  assert.deepEqual(socket.sent, ['{"job":"j","action":"cancel"}']);
-  socket.says(frame(2, "cancelled", { reason: "cancelled" })).says({ job: "j", action: "cancel", done: true });
+  assert.deepEqual(socket.sent, ['{"job":"j","do":"cancel"}']);
+  socket.says(frame(2, "cancelled", { reason: "cancelled" })).says({ job: "j", do: "cancel", done: true });
   assert.deepEqual(await answers, [true, true]);
   assert.equal(await job.cancel(), false, "it has ended");
   assert.equal(socket.sent.length, 1);
@@ -217,14 +377,14 @@ test("cancel asks the server, once, and is answered", async () => {
 test("a cancel that comes too late says so", async () => {
   const { bridge, socket } = connected();
   const answer = bridge.job("j").cancel();
-  socket.says({ job: "j", action: "cancel", done: false });
+  socket.says({ job: "j", do: "cancel", done: false });
   assert.equal(await answer, false);
 });
 
 test("a job of somebody else's cannot be cancelled", async () => {
   const { bridge, socket } = connected();
   const answer = bridge.job("j").cancel();
-  socket.says({ job: "j", action: "cancel", error: "unknown_job" });
+  socket.says({ job: "j", do: "cancel", error: "unknown_job" });
   const error = await rejected(answer);
   assert.deepEqual([error.name, error.code], ["JobError", "unknown_job"]);
 });

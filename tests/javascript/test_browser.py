@@ -88,14 +88,45 @@ def test_a_gateway_that_is_killed_or_restarted_is_found_again(
     page = open_page(restartSpread=500, maxReconnectionDelay=500)
     page.evaluate("() => { window.code = new Promise((resolve) => bridge.on('close', ({ code }) => resolve(code))); }")
     job = page.evaluate(START, {"start": "later"})
+    page.evaluate("(id) => new Promise((resolve) => bridge.job(id).on('accepted', resolve))", job)
     page.evaluate("() => bridge.listen((message) => heard.push(message))")
     site.gateway.send_signal(number)
     assert page.evaluate("code") == code
-    assert page.evaluate(OUTCOME, job)[1] == "lost"
     site.gateway.wait(PATIENCE_SECONDS)
     page.evaluate("bridge.send('still there?')")
     site.start_gateway()
     assert heard(page, 1) == ["still there?"]
+    assert page.evaluate("(id) => bridge.job(id).state", job) == "accepted"
+    assert page.evaluate("(id) => bridge.job(id).cancel()", job) is True
+    assert page.evaluate(OUTCOME, job)[1] == "cancelled"
+
+
+def test_a_job_goes_on_over_cuts_and_a_reload_and_nothing_is_told_twice_or_missed(
+    open_page: OpenPage, site: Site
+) -> None:
+    page = open_page(maxReconnectionDelay=500)
+    key = f"key.{uuid.uuid4().hex[:12]}"
+    job = page.evaluate(START, {"start": "streams", "key": key})
+    seqs = "(id) => { window.seqs = []; bridge.job(id).on('event', (_, { seq }) => seqs.push(seq)); }"
+    page.evaluate(seqs, job)
+    page.wait_for_function("seqs.at(-1) === 12")
+    for _ in range(2):
+        page.evaluate("() => { window.back = new Promise((resolve) => bridge.on('open', resolve)); }")
+        site.sockets("cut")
+        page.evaluate("() => back.then(() => null)")
+    bridge = """([url]) => {
+        window.bridge = new WebSocketBridge();
+        bridge.connect(url);
+        return new Promise((resolve) => bridge.on("open", () => resolve()));
+    }"""
+    page.reload()
+    page.wait_for_function("() => window.WebSocketBridge !== undefined")
+    page.evaluate(bridge, [site.url])
+    assert page.evaluate("(id) => bridge.job(id).resume()", job) is True
+    page.evaluate(seqs, job)
+    page.evaluate("(key) => bridge.send({ go: key })", key)
+    assert page.evaluate(OUTCOME, job) == ["result", "streamed"]
+    assert page.evaluate("seqs") == list(range(1, 24))
 
 
 def test_a_socket_that_is_closed_since_nobody_is_logged_in_stays_closed(open_page: OpenPage) -> None:

@@ -34,7 +34,7 @@ def typed(interface: str) -> set[str]:
 def test_every_option_is_documented_with_its_default_and_typed() -> None:
     block = between(LINE, "const OPTIONS = {\n", "\n};\n")
     options = {name: value or name for name, value in re.findall(r"^  (\w+)(?:: (.*))?,$", block, re.MULTILINE)}
-    assert rows("Options") == {**options, "keepJobs": "false"}
+    assert rows("Options") == {**options, "keepJobs": "false", "resumeJobs": "true"}
     assert typed("ConnectOptions") == set(rows("Options"))
 
 

@@ -55,6 +55,12 @@ async function counted(id: string): Promise<number> {
   job.on("result", ({ pages }) => pages);
   // @ts-expect-error total may be null
   job.on("progress", ({ done, total }) => done / total);
+  job.on("snapshot", ({ state, seq, of, done }) => [state, seq, of, done]);
+  const goesOn: true = await job.resume(job.claim ?? undefined);
+  const given: true = await job.input({ answer: goesOn });
+  const listed: string[] = (await bridge.jobs()).map((each) => (given ? each.job : each.state));
+  // @ts-expect-error a claim is text
+  await job.resume(listed);
   const wasRunning: boolean = await job.cancel();
   try {
     return (await job.result).words;

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from chancelery.test.fixtures import channel_client, channel_clock, channel_live_server, ws_client
+from chancelery.test.fixtures import channel_client, channel_clock, channel_jobs, channel_live_server, ws_client
 from tests.kit.site import LAYERS
 
-__all__ = ["channel_client", "channel_clock", "channel_live_server", "ws_client"]
+__all__ = ["channel_client", "channel_clock", "channel_jobs", "channel_live_server", "ws_client"]
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from django.test import override_settings
 
 from chancelery import Group, channel_layers
 from chancelery.deployment import Deployment
+from chancelery.layers.base import Send, Will
 from chancelery.message import Message
 from chancelery.tasks import Job
 
@@ -86,6 +87,8 @@ class Socket:
         self.process = f"test.{uuid.uuid4().hex[:12]}!"
         self.name = self.process + "socket"
         self.layer = channel_layers["default"].layer
+        self.claim = ""
+        """The latest that came with the events of a job."""
 
     def message(self, **content: Any) -> Message:
         """A frame of this socket, as a consumer gets it."""
@@ -101,12 +104,31 @@ class Socket:
                 yield content
         raise AssertionError(f"nothing more came to {self.name}")
 
+    def frames(self, count: int) -> list[dict[str, Any]]:
+        """The next frames that are sent to it."""
+        contents = self.contents()
+        found = [json.loads(next(contents)["text"]) for _ in range(count)]
+        for frame in found:
+            self.claim = frame.pop("claim", self.claim)
+        return found
+
+    def opens(self) -> None:
+        """Come about as a real one does, for the layer: with a will."""
+        body = self.layer.pack({"reply_channel": self.name})
+        assert self.layer.post([Send("nobody-reads", body, self.name, will=Will("nobody-reads", body))]) == []
+
+    def goes(self) -> None:
+        """Be gone, for the layer."""
+        body = self.layer.pack({"reply_channel": self.name})
+        assert self.layer.post([Send("nobody-reads", body, self.name, leaves=True)]) == []
+
     def events(self) -> list[dict[str, Any]]:
         """The events of one job, up to the one that ends it."""
         found = []
         for content in self.contents():
             assert set(content) == {"text"}, content
             found.append(json.loads(content["text"]))
+            self.claim = found[-1].pop("claim", self.claim)
             if found[-1]["kind"] in ENDS:
                 return found
         raise AssertionError

@@ -18,7 +18,7 @@ UNKNOWN = "0" * 32
 
 
 def cancelling(job_id: object) -> str:
-    return json.dumps({"job": job_id, "action": "cancel"})
+    return json.dumps({"job": job_id, "do": "cancel"})
 
 
 def frames(socket: Socket, count: int) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def test_the_socket_that_a_job_was_escalated_for_cancels_it(socket: Socket, job:
     assert obey(socket.message(text=cancelling(job.id)))
     event, answer = frames(socket, 2)
     assert (event["kind"], event["data"]) == ("cancelled", {"reason": "cancelled"})
-    assert answer == {"job": job.id, "action": "cancel", "done": True}
+    assert answer == {"job": job.id, "do": "cancel", "done": True}
     assert ends_of(job) == ["cancelled"]
 
 
@@ -55,7 +55,7 @@ def test_what_runs_is_stopped(socket: Socket, worker: Any, celery_app: Any) -> N
 def test_a_job_that_has_ended_is_answered_as_that(socket: Socket, job: Job) -> None:
     job.cancel()
     assert obey(socket.message(text=cancelling(job.id)))
-    assert frames(socket, 2)[1] == {"job": job.id, "action": "cancel", "done": False}
+    assert frames(socket, 2)[1] == {"job": job.id, "do": "cancel", "done": False}
 
 
 def test_a_job_of_another_socket_is_answered_as_one_that_there_is_not(job: Job) -> None:
@@ -64,7 +64,7 @@ def test_a_job_of_another_socket_is_answered_as_one_that_there_is_not(job: Job) 
     for asked in (job.id, UNKNOWN):
         assert obey(other.message(text=cancelling(asked)))
         answers.append({**frames(other, 1)[0], "job": ""})
-    assert answers[0] == answers[1] == {"job": "", "action": "cancel", "error": "unknown_job"}
+    assert answers[0] == answers[1] == {"job": "", "do": "cancel", "error": "unknown_job"}
     assert job.state == "accepted"
     job.cancel()
 
@@ -97,7 +97,7 @@ def test_a_job_that_nobody_asked_for_is_nobodys(socket: Socket, worker: Any) -> 
 def test_what_is_no_id_is_answered_as_a_job_that_there_is_not(job_id: str, socket: Socket, job: Job) -> None:
     asked = job_id.replace("{}", job.id)
     assert obey(socket.message(text=cancelling(asked)))
-    assert frames(socket, 1) == [{"job": asked, "action": "cancel", "error": "unknown_job"}]
+    assert frames(socket, 1) == [{"job": asked, "do": "cancel", "error": "unknown_job"}]
     assert job.state == "accepted"
     job.cancel()
 
@@ -107,8 +107,8 @@ def test_what_is_no_id_is_answered_as_a_job_that_there_is_not(job_id: str, socke
     [
         {"text": text}
         for text in [
-            "", "hello", "{", "[]", "null", '"cancel"', '{"action": "cancel"}', f'{{"job": "{UNKNOWN}"}}',
-            f'{{"job": "{UNKNOWN}", "action": "pause"}}', f'{{"job": "{UNKNOWN}", "action": null}}',
+            "", "hello", "{", "[]", "null", '"cancel"', '{"do": "cancel"}', f'{{"job": "{UNKNOWN}"}}',
+            f'{{"job": "{UNKNOWN}", "do": "pause"}}', f'{{"job": "{UNKNOWN}", "do": null}}',
             cancelling(7), cancelling(None), cancelling([UNKNOWN]), f"[{cancelling(UNKNOWN)}]", '{"a":' + "[" * 100_000,
         ]
     ] + [{"text": None, "bytes": cancelling(UNKNOWN).encode()}, {}],
@@ -122,11 +122,11 @@ def test_every_other_message_is_left_to_the_consumer(content: dict[str, Any], so
 
 
 def test_more_in_the_frame_does_no_harm(socket: Socket, job: Job) -> None:
-    assert obey(socket.message(text=json.dumps({"ref": 1, "job": job.id, "action": "cancel"})))
+    assert obey(socket.message(text=json.dumps({"ref": 1, "job": job.id, "do": "cancel"})))
     assert job.state == "cancelled"
 
 
 def test_a_message_without_a_socket_asks_in_vain(socket: Socket, job: Job) -> None:
-    with pytest.raises(ValueError, match="has no reply_channel: a job is cancelled for the socket"):
+    with pytest.raises(ValueError, match="has no reply_channel: a job is told, cancelled or fed for the socket"):
         obey(Message({"text": cancelling(job.id)}, "code", socket.message().channel_layer))
     job.cancel()

@@ -25,21 +25,26 @@ from chancelery.deployment import connections
 from chancelery.log import room
 from chancelery.tasks import events
 from chancelery.tasks.canvas import job_of
+from chancelery.tasks.due import Due
+from chancelery.tasks.engine import endings, followers
 from chancelery.tasks.events import Event, Result
 from chancelery.tasks.record import Records, Settled
 
 JOB_KEYPREFIX = "job_keyprefix"
 """The key of `result_backend_transport_options` that says what the keys of jobs begin with."""
+JOB_CLOCK = "job_clock"
+"""The key of these with a function that takes the place of Redis' clock, for tests."""
 
 _log = room("tasks")
 _unwatched: ContextVar[bool] = ContextVar("chancelery_unwatched", default=False)
 
 
 class _Run(NamedTuple):
-    """A run of a job's task."""
+    """A run of a job's task, or of one that `replace()` put before it."""
 
     job_id: str
     task_id: str
+    """Of the job's task."""
     name: str
     attempt: int
 
@@ -73,11 +78,18 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         # One for all threads of a process: Celery makes one per thread otherwise, each with connections of its own.
         self.thread_safe = True
+        endings.watch()
 
     @functools.cached_property
     def records(self) -> Records:
         """The records of jobs, on the same server and connection."""
         return Records(self.client, self._transport_options.get(JOB_KEYPREFIX, "chancelery:j:"))
+
+    @functools.cached_property
+    def due(self) -> Due:
+        """What waits for its time or turn, on the same server and connection."""
+        options = self._transport_options
+        return Due(self.client, options.get(JOB_KEYPREFIX, "chancelery:j:"), options.get(JOB_CLOCK))
 
     @functools.cached_property
     def location(self) -> tuple[str, int | str, int]:
@@ -118,15 +130,25 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
 
         retry_in: the seconds after which it is tried again; without it, what Celery says.
         """
-        run = _run(task_id, request)
-        if run is not None and state in _CHANGES:
+        run = _run(task_id, request, state)
+        if run is not None:
+            getattr(request, "before_settling", _nothing)()
             when = _when() if retry_in is None else retry_in
             kwargs["change"] = _Change(run, _told(run, result, state, when, self.app), traceback)
+        elif state == states.REVOKED:
+            self.due.drop(task_id)
         return super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
 
     def tell_retry(self, request: Any, error: Exception, seconds: float) -> None:
         """Store that a task is tried again after so many seconds; what Celery says of it later is no news then."""
         self.store_result(request.id, error, states.RETRY, request=request, retry_in=seconds)
+
+    def tell_ignored(self, task_id: str, request: Any) -> None:
+        """Let the job know that a task has ended of which nothing is stored: its result will never come."""
+        run = _run(task_id, request, states.FAILURE)
+        if run is not None:
+            change = _Change(run, events.ended("error", "ignored", events.FAILED_TEXT), "it raised Ignore")
+            self._settle(change, task_id, states.IGNORED, b"")
 
     def _store_result(  # noqa: PLR0917 - Celery's signature
         self,
@@ -140,21 +162,25 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
     ) -> Any:
         if change is not None:
             meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
-            if self._settle(change, state, self.encode({**meta, "task_id": task_id})):
+            if self._settle(change, task_id, state, self.encode({**meta, "task_id": task_id})):
                 return result
         return super()._store_result(task_id, result, state, traceback, request, **kwargs)
 
-    def _settle(self, change: _Change, state: str, value: str | bytes) -> bool:
-        """Store and settle in one step; False when the job is not recorded here, and nothing was stored."""
-        task_id, attempt = change.run.task_id, change.run.attempt
+    def _settle(self, change: _Change, task_id: str, state: str, value: str | bytes) -> bool:
+        """
+        Store and settle in one step; False when the job is not recorded here, and nothing was stored.
+
+        task_id: of the task that *value* is stored for.
+        """
         if len(value) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("value too large for Redis backend", state=state, task_id=task_id)
         kept = self.failure_expires if state == states.FAILURE else self.expires
-        stored = (self.get_key_for_task(task_id), task_id, _CHANGES[state], attempt, value, kept or 0)
+        run, what = change.run, _CHANGES.get(state, "failed")
+        stored = (self.get_key_for_task(task_id), run.task_id, what, run.attempt, value, kept or 0)
         settled = self.ensure(self.records.settle, (change.run.job_id, stored, change.told))
         if settled is not None:
             _report(change, settled)
-        elif state in states.READY_STATES:
+        elif state in states.READY_STATES and task_id == run.task_id:
             _log.warning("job %s: %s ended (%s), but the job has no record any more", *change.run[:2], state)
         return settled is not None
 
@@ -181,12 +207,18 @@ _CHANGES = {
 }
 
 
-def _run(task_id: str, request: Any) -> _Run | None:
-    job_id = job_of(task_id)
-    if job_id is None:
+def _run(task_id: str, request: Any, state: str) -> _Run | None:
+    """Return whose change it is when the task comes to this state, or None when that is no matter of a job."""
+    of_job = followers.concerned(task_id, request) if _CHANGES.get(state) == "failed" else task_id
+    job_id = job_of(of_job)
+    if of_job is None or job_id is None or state not in _CHANGES:
         return None
     name = getattr(request, "task", None) or getattr(request, "name", None) or ""
-    return _Run(job_id, task_id, name, getattr(request, "retries", None) or 0)
+    return _Run(job_id, of_job, name, getattr(request, "retries", None) or 0)
+
+
+def _nothing() -> None:
+    """The task holds nothing back."""
 
 
 def _when() -> object:

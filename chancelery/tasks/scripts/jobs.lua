@@ -4,10 +4,18 @@
 -- Keys, all under the prefix of jobs:
 --   job:<id>           hash    state, seq (of the last durable event), done (tasks that ended well), left (final tasks
 --                              that have not ended), renew_at (ms), terms and message (chancelery/tasks/record.py),
---                              finals (msgpack), chunk:<task> (attempt and number of the last chunk)
+--                              finals (msgpack), chunk:<task> (attempt and number of the last chunk), sockets (msgpack,
+--                              see bind), missed (seq of the last event before the first that no socket was told),
+--                              lapses (ms: when it is cancelled, unless a socket comes back), more
+--                              (msgpack: addresses of callers that were attached), gate (see waiting.lua)
 --   job:<id>:members   hash    task -> "<index> <rank> <1 for a final task> <name>"
---   job:<id>:events    stream  <seq>-1 -> kind, data (JSON), at (ms)
+--   job:<id>:events    stream  <seq>-1 -> kind, data (JSON), at (ms), process (host:pid)
 --   job:<id>:parts     hash    final task -> its result as JSON, and "=" .. task -> as msgpack, until all are in
+--   job:<id>:inputs    hash    number -> what the job was given, as JSON; the rest see give.lua and take.lua
+--   job:<id>:bell      list    a token for each input: waiting tasks block on it
+--   mine:<owner>       zset    job -> when it was recorded; of a user, "user:<pk>", or of a socket, "socket:<name>"
+--   inbox:<owner>      zset    job -> when it first said something while no socket of its owner was open
+--   leaving:<socket>   set     the jobs that do not go on for ever when their sockets have gone
 --
 -- What a task has come to is its rank, which only rises: a task that is handed out again says nothing twice. Attempt a
 -- started has the rank 4a + 1, is to be repeated 4a + 2; then come FAILED and DONE.
@@ -15,11 +23,13 @@
 local TERMS_VERSION = 1
 local FAILED, DONE = 1000000000000, 1000000000001
 local MAX_HOPS = 16
+local MOST_SOCKETS = 8 -- of one job
+local MOST_LISTED = 100 -- of one owner
 local ENDS = {result = true, error = true, cancelled = true}
 
 -- Returns the job's record, or nil when there is none, and makes the layer's functions ready to send.
 local function open_job(key)
-  local found = redis.call('HMGET', key, 'state', 'seq', 'terms', 'renew_at')
+  local found = redis.call('HMGET', key, 'state', 'seq', 'terms', 'renew_at', 'sockets', 'more')
   if not found[1] then
     return nil
   end
@@ -30,14 +40,16 @@ local function open_job(key)
   local job = terms[2]
   job.key, job.state, job.seq, job.ended = key, found[1], tonumber(found[2]), ENDS[found[1]]
   job.id, job.renew_at = string.match(key, '([^:]*)$'), tonumber(found[4])
+  job.root = string.sub(key, 1, #key - #job.id - 4)
+  job.sockets = found[5] and cmsgpack.unpack(found[5]) or nil
+  job.more = found[6] and cmsgpack.unpack(found[6]) or nil
+  job.owner, job.asker = job.owner or '', job.asker or ''
   begin(job.layer, '')
   return job
 end
 
 local function keep_for(job, seconds, ...)
-  for _, suffix in ipairs({'', ':members', ':events', ':parts'}) do
-    redis.call('EXPIRE', job.key .. suffix, seconds, ...)
-  end
+  keep_record(job.key, seconds, ...)
 end
 
 -- Keeps a job that goes on: from time to time, and never for less than before.
@@ -70,6 +82,13 @@ local function pack(value)
   return cmsgpack.pack(value)
 end
 
+-- The content of an event for a socket. Whoever escalated is given a claim with the first one, and nobody else.
+local function frame_of(job, seq, kind, json, claim)
+  local ending = claim and claim ~= '' and ',"claim":"' .. claim .. '"}' or '}'
+  return map_of(pack('text'), pack(string.format('{"job":"%s","seq":%d,"kind":"%s","data":', job.id, seq, kind) .. json ..
+    ending))
+end
+
 -- The content of the event for a socket or group, or for an ordinary channel; nil for an event that it does not get.
 local function content_for(job, reply, event)
   local raw = job.style == 'message' and event.kind == 'result'
@@ -82,25 +101,128 @@ local function content_for(job, reply, event)
   elseif job.style == 'message' and not ENDS[event.kind] then
     return nil
   end
-  return raw and event.packed or map_of(pack('text'), pack(string.format(
-    '{"job":"%s","seq":%d,"kind":"%s","data":', job.id, job.seq, event.kind) .. event.json .. '}'))
+  return raw and event.packed or frame_of(job, job.seq, event.kind, event.json, reply[4] and event.claim)
 end
 
--- Sends an event to every address of the job. Ends may use a channel's room a second time, so that a burst of progress
--- never costs an outcome. Returns how many addresses had no room.
+-- Sends an event to one address. Ends may use a channel's room a second time, so that a burst of progress never costs an
+-- outcome. Returns whether there was room.
+local function send_event(job, kind, name, terms, content, event)
+  local body = content .. trail_to(job, name, event.sender, event.process)
+  local more = ENDS[event.kind] and 1 or 0
+  if kind == 'group' then
+    send_to_group(name, body, job.message_ms, job.process_capacity * (1 + more))
+  elseif not send_to_channel(name, '', body, job.message_ms, terms + terms % ATTEMPTS_UNIT * more, 0) then
+    count('dropped:no_room')
+    return false
+  end
+  return true
+end
+
+-- Whether the layer knows when a channel has gone: a socket's, of a process that leaves wills. is_socket: whether it is
+-- one; there may be no will of it any more.
+local function is_watched(name, is_socket)
+  local process = process_of(name)
+  if redis.call('HEXISTS', prefix .. 'wills:' .. process, name) == 1 then
+    return true
+  end
+  return is_socket and (redis.call('ZSCORE', prefix .. 'processes', process)
+    or redis.call('EXISTS', prefix .. 'reaped:' .. process) == 1)
+end
+
+-- Whether a bound socket has gone. One that is not watched is never known to have.
+local function has_gone(socket)
+  return socket[3] == 1 and redis.call('HEXISTS', prefix .. 'wills:' .. process_of(socket[1]), socket[1]) == 0
+end
+
+local function keep_sockets(job, sockets)
+  job.sockets = sockets
+  redis.call('HSET', job.key, 'sockets', cmsgpack.pack(sockets))
+end
+
+-- Returns the sockets that the job tells, without one of them and those that have gone.
+local function other_sockets(job, name)
+  local staying = {}
+  for _, socket in ipairs(job.sockets or {}) do
+    if socket[1] ~= name and not has_gone(socket) then
+      staying[#staying + 1] = socket
+    end
+  end
+  return staying
+end
+
+local function unbind(job, name)
+  keep_sockets(job, other_sockets(job, name))
+end
+
+-- Has the job tell a socket, by a channel with such terms, from now on. is_socket: see is_watched. always: 1 if it gets
+-- events whatever the job's style is.
+local function bind(job, name, terms, is_socket, always)
+  local sockets = other_sockets(job, name)
+  if #sockets >= MOST_SOCKETS then
+    table.remove(sockets, 1)
+  end
+  sockets[#sockets + 1] = {name, terms, is_watched(name, is_socket) and 1 or 0, always}
+  keep_sockets(job, sockets)
+  if (job.leave_ms or -1) >= 0 then
+    redis.call('SADD', job.root .. 'leaving:' .. name, job.id)
+    redis.call('EXPIRE', job.root .. 'leaving:' .. name, job.open_seconds)
+  end
+end
+
+-- Puts the job on a list of its owner's, of which the oldest make room, and which is kept for so long at least.
+local function list_for(job, kind, owner, seconds)
+  local key = job.root .. kind .. owner
+  redis.call('ZADD', key, 'NX', now, job.id)
+  redis.call('ZREMRANGEBYRANK', key, 0, -MOST_LISTED - 1)
+  if redis.call('TTL', key) < seconds then
+    redis.call('EXPIRE', key, seconds)
+  end
+end
+
+-- Tells the sockets that are bound to the job. What none of them was told waits for the next of the same user. Returns
+-- how many had no room.
+local function tell_sockets(job, event)
+  local refused, gone, told = 0, false, false
+  for _, socket in ipairs(job.sockets) do
+    if has_gone(socket) then
+      gone = true
+    else
+      local content = socket[4] == 1 and frame_of(job, job.seq, event.kind, event.json)
+        or content_for(job, {'socket', '', 0, true}, event)
+      local taken = not content or send_event(job, 'socket', socket[1], socket[2], content, event)
+      told = told or taken
+      refused = refused + (taken and 0 or 1)
+    end
+  end
+  if gone then
+    unbind(job, '')
+  end
+  if not told and event.kind ~= 'progress' and job.owner ~= '' then
+    if redis.call('HSETNX', job.key, 'missed', job.seq - 1) == 1 then
+      list_for(job, 'inbox:', job.owner, job.open_seconds)
+    end
+  end
+  return refused
+end
+
+-- Whether this address is the asking socket's, in whose place the bound sockets are told.
+local function is_bound(job, reply)
+  return job.sockets and reply[1] == 'socket' and reply[2] == job.asker
+end
+
+-- Sends an event to every address of the job. Returns how many had no room.
 local function tell(job, event)
-  local refused = 0
+  local refused = job.sockets and tell_sockets(job, event) or 0
   for _, reply in ipairs(job.replies) do
+    local content = not is_bound(job, reply) and content_for(job, reply, event)
+    if content and not send_event(job, reply[1], reply[2], reply[3], content, event) then
+      refused = refused + 1
+    end
+  end
+  for _, reply in ipairs(job.more or {}) do
     local content = content_for(job, reply, event)
-    if content then
-      local body = content .. trail_to(job, reply[2], event.sender, event.process)
-      local more = ENDS[event.kind] and 1 or 0
-      if reply[1] == 'group' then
-        send_to_group(reply[2], body, job.message_ms, job.process_capacity * (1 + more))
-      elseif not send_to_channel(reply[2], '', body, job.message_ms, reply[3] + reply[3] % ATTEMPTS_UNIT * more, 0) then
-        count('dropped:no_room')
-        refused = refused + 1
-      end
+    if content and not send_event(job, reply[1], reply[2], reply[3], content, event) then
+      refused = refused + 1
     end
   end
   return refused
@@ -110,7 +232,7 @@ end
 local function emit(job, event)
   job.seq = redis.call('HINCRBY', job.key, 'seq', 1)
   redis.call('XADD', job.key .. ':events', 'MAXLEN', job.keep, job.seq .. '-1', 'kind', event.kind, 'data', event.json,
-    'at', string.format('%d', now))
+    'at', string.format('%d', now), 'process', event.process)
   return tell(job, event)
 end
 
@@ -119,6 +241,7 @@ local function finish(job, event)
   redis.call('HSET', job.key, 'state', event.kind)
   redis.call('DEL', job.key .. ':parts')
   local refused = emit(job, event)
+  leave(job, event.kind)
   keep_for(job, job.ended_seconds)
   return refused
 end

@@ -2,8 +2,8 @@
 --
 -- KEYS[1]  the job's record
 -- KEYS[2]  Celery's key of the task
--- ARGV     task, change ("started", "retry", "failed" or "done"), attempt, Celery's value, seconds that it is kept (0 for
---          ever), process, then for "retry" and "failed": kind of the event, its data as JSON and as msgpack;
+-- ARGV     task, change ("started", "retry", "failed" or "done"), attempt, Celery's value ("" to store nothing), seconds
+--          that it is kept (0 for ever), process, then for "retry" and "failed": kind of the event, its data as JSON and as msgpack;
 --          for "done": the result as JSON ("" if it cannot be), as msgpack ("" if it cannot be), "1" if it can be a
 --          message, and a reference for the error that takes its place when it cannot be sent
 -- Returns  -1 when there is no such job or task (nothing was stored); else the kind of the event that ended the job just
@@ -22,12 +22,14 @@ local reached = ({started = 4 * attempt + 1, retry = 4 * attempt + 2, failed = F
 if rank == DONE or reached < rank then
   return {'', '', 0}  -- what succeeded stays so, as Celery has it; and what was overtaken undoes nothing
 end
-if tonumber(ARGV[5]) > 0 then
-  redis.call('SETEX', KEYS[2], ARGV[5], ARGV[4])
-else
-  redis.call('SET', KEYS[2], ARGV[4])
+if ARGV[4] ~= '' then
+  if tonumber(ARGV[5]) > 0 then
+    redis.call('SETEX', KEYS[2], ARGV[5], ARGV[4])
+  else
+    redis.call('SET', KEYS[2], ARGV[4])
+  end
+  redis.call('PUBLISH', KEYS[2], ARGV[4])
 end
-redis.call('PUBLISH', KEYS[2], ARGV[4])
 
 if reached == rank then
   return {'', '', 0}

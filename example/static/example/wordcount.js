@@ -7,6 +7,7 @@ const number = new Intl.NumberFormat("en");
 
 let chosen = null;
 let round = 0;
+let job = null;
 
 export function setUp(desk) {
   const card = $("wordcount");
@@ -32,6 +33,29 @@ export function setUp(desk) {
     event.preventDefault();
     count(desk);
   });
+  $("count-cancel").addEventListener("click", () => job.cancel().catch((error) => say(error.message, true)));
+  desk.bridge.on("open", ({ reconnected }) => reconnected || goOn(desk));
+}
+
+/* The address of the page names its job, and the claim to it: for a reload, and for another tab. */
+function remember() {
+  history.replaceState(null, "", `#${new URLSearchParams({ job: job.id, claim: job.claim })}`);
+}
+
+function goOn(desk) {
+  const { job: id, claim } = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  if (!id || !claim) return;
+  const mine = ++round;
+  begin(Number($("parts").value));
+  job = desk.bridge.job(id);
+  job.on("event", (data, { kind }) => mine === round && follow(kind, data));
+  job.resume(claim).catch(() => mine === round && forget());
+}
+
+/* It was too long ago. */
+function forget() {
+  history.replaceState(null, "", location.pathname);
+  $("count-progress").hidden = true;
 }
 
 function drop(transfer) {
@@ -57,7 +81,12 @@ async function count(desk) {
   try {
     const source = await text();
     if (mine !== round) return;
-    desk.ask({ do: "wordcount", parts, ...source }, (kind, data) => mine === round && follow(kind, data));
+    desk.ask({ do: "wordcount", parts, ...source }, (kind, data, id) => {
+      if (mine !== round) return;
+      if (kind === "taken") job = desk.bridge.job(id);
+      else if (kind === "accepted") remember();
+      follow(kind, data);
+    });
   } catch (error) {
     if (mine === round) fail(error.message);
   }
@@ -91,6 +120,7 @@ async function upload(body, name) {
 function begin(parts) {
   $("count-progress").hidden = false;
   $("count-result").hidden = true;
+  $("count-running").hidden = true;
   $("cells").dataset.state = "running";
   divide(parts);
   say("asking …");
@@ -105,6 +135,7 @@ function divide(parts) {
 }
 
 function follow(kind, data) {
+  $("count-running").hidden = !["accepted", "started", "step", "snapshot"].includes(kind);
   if (kind === "refused") fail(data);
   else if (kind === "lost") fail("The connection was lost before the outcome came.");
   else if (kind === "error") fail(`It went wrong: ${data.message} (reference ${data.reference}).`);

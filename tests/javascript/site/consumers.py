@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from chancelery import route
+from chancelery import Channel, route
 from chancelery.message import Message
 from chancelery.tasks import Job, escalate, obey
 from tests.tasks.project import tasks
@@ -23,6 +23,8 @@ def received(message: Message) -> None:
     asked = frame if isinstance(frame, dict) else {}
     if "close" in asked:
         message.reply_channel.send({"close": frame["close"]})
+    elif "go" in asked:
+        Channel(asked["go"]).send({})
     elif "start" in asked:
         job = START[frame["start"]](message, frame)
         message.reply_channel.send({"text": json.dumps({"taken": job.id})})
@@ -34,6 +36,7 @@ START: dict[str, Callable[[Message, dict[str, Any]], Job]] = {
     "work": lambda message, frame: tasks.working.escalate(message, frame["steps"]),
     "wait": lambda message, frame: escalate(message, tasks.waits_for.s(frame["key"])),
     "later": lambda message, frame: escalate(message, tasks.number.s(1), countdown=3600),
+    "streams": lambda message, frame: tasks.streams.escalate(message, 10, frame["key"], 10),
     "fail": lambda message, frame: tasks.out_of_paper.escalate(message),
 }
 

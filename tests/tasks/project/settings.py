@@ -11,3 +11,5 @@ INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "chancel
 globals().update(
     Deployment(os.environ["TESTS_REDIS_URL"], prefix=os.environ["TESTS_PREFIX"]).django_settings(routing=ROUTING)
 )
+
+TASKS = {"default": {"BACKEND": "chancelery.tasks.django_backend.JobTaskBackend", "QUEUES": []}}

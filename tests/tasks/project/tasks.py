@@ -164,3 +164,63 @@ def ignored(message: Message) -> None:
 
 @consumer_task(queue="nobody-works-here")
 def queued_elsewhere(message: Message) -> None: ...
+
+
+@consumer_task
+def asks(message: Message, times: int, *, dies: bool = False) -> list[Any]:
+    """Return what it was given; die after that the first time, if it shall."""
+    given = [message.job.input(20) for _ in range(times)]
+    if dies and message.job.attempt == 1:
+        raise UnwellError("forgetful")
+    return given
+
+
+asks_again = consumer_task(retry=Retry(on=UnwellError, max=1, backoff=0), name="asks_again")(asks.function)
+
+
+@consumer_task
+def asks_in_vain(message: Message) -> Any:
+    try:
+        return message.job.input(timeout=0.1)
+    except TimeoutError as error:
+        return type(error).__name__
+
+
+@consumer_task
+def streams(message: Message, before: int, key: str = "", after: int = 0) -> str:
+    """Stream numbers, wait for something on the channel *key* if there is one, and stream more."""
+    for number_ in range(before):
+        message.job.stream("numbers", number_)
+    if key:
+        waits_for(key)
+    for number_ in range(after):
+        message.job.stream("numbers", before + number_)
+    return "streamed"
+
+
+@consumer_task
+def owned(message: Message) -> Any:
+    """Return whose job it is, and whose is the one that it escalates."""
+    return [message.job.owner, escalate(message, number.s(1), reply_to=Channel("nobody-listens")).id]
+
+
+from tests.tasks.project import plain as plain  # noqa: E402, PLC0414 - so that the worker finds them
+
+
+@shared_task(bind=True, max_retries=2)
+def tries_again_tomorrow(self: Any) -> int:
+    if not self.request.retries:
+        raise self.retry(exc=UnwellError("not today"), countdown=86400)
+    return int(self.request.retries)
+
+
+@consumer_task(retry=Retry(on=UnwellError, max=1, backoff=3600, max_delay=3600, jitter=False))
+def flaky_for_an_hour(message: Message) -> int:
+    if message.job.attempt == 1:
+        raise UnwellError("not yet")
+    return message.job.attempt
+
+
+@consumer_task(limit=("presses", 1))
+def pressed(message: Message, key: str) -> str:
+    return waits_for(key)

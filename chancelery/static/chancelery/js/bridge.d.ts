@@ -33,6 +33,8 @@ export interface ConnectOptions {
   shouldReconnect?: (closure: CloseFacts) => boolean;
   /** Whether jobs go on when the connection was lost, since what they say goes to a group. Default false. */
   keepJobs?: boolean;
+  /** Whether jobs that have not ended are resumed on the next connection, which the consumer has to obey. Default true. */
+  resumeJobs?: boolean;
   /** Whether every event is written to the console. Default false. */
   debug?: boolean;
   /** Instead of the global one. */
@@ -145,11 +147,14 @@ export interface JobData<Result = unknown> {
     in_seconds: number | null;
     at: string | null;
   };
+  /** Stands for events that are not kept any more; the frame's `seq` is that of the last of them. */
+  rescheduled: { eta: string | null };
+  snapshot: { state: string; seq: number; of: number; done: number };
   result: Result;
   error: { code: string | null; reference: string; message: string };
   cancelled: { reason: string };
   /** The connection was closed before the job had ended; `code` is why. */
-  lost: { code: number };
+  lost: { code: number | null };
   /** Every one of them. */
   event: unknown;
 }
@@ -170,11 +175,23 @@ export interface Job<Result = unknown> {
   ): this;
   /** True if that ended it, false if it had ended; rejected with a `JobError` if it is none of this socket's. */
   cancel(): Promise<boolean>;
+  /** By which another page may have the job, too; null if the server has given none. */
+  readonly claim: string | null;
+  /** Has the server tell what was not heard, and go on; rejected with a `JobError` if it is none of this socket's. */
+  resume(claim?: string | undefined): Promise<true>;
+  /** Gives the job something that one of its tasks waits for, or will; rejected with a `JobError`. */
+  input(value: unknown): Promise<true>;
+}
+
+export interface ListedJob {
+  readonly job: string;
+  readonly state: "accepted" | "started" | "result" | "error" | "cancelled";
+  readonly seq: number;
 }
 
 export class JobError extends Error {
   readonly job: string;
-  /** The error's code, "cancelled", "lost", or "unknown_job" for one that cannot be cancelled. */
+  /** The error's code, "cancelled", "lost", or why something was refused: "unknown_job", "busy", "ended", … */
   readonly code: string | null;
   /** Under which the log has the whole of it. */
   readonly reference: string | null;
@@ -198,6 +215,8 @@ export class WebSocketBridge {
   send(message: unknown): boolean;
   stream(stream: string): { send(payload: unknown): boolean };
   job<Result = unknown>(id: string): Job<Result>;
+  /** The jobs of this socket or its user, the latest first. */
+  jobs(): Promise<ListedJob[]>;
   /** Closes for good, until `connect` is called again. */
   close(code?: number, reason?: string): void;
 }

@@ -24,6 +24,7 @@ export class WebSocketBridge extends Emitter {
   #options;
   #line = null;
   #keepJobs = false;
+  #resumeJobs = true;
   #default = null;
   #streams = new Map();
   #jobs = new Jobs(
@@ -41,11 +42,13 @@ export class WebSocketBridge extends Emitter {
   }
 
   connect(url, protocols, options = {}) {
-    const { keepJobs = false, ...others } = { ...this.#options, ...options };
+    const { keepJobs = false, resumeJobs = true, ...others } = { ...this.#options, ...options };
     const settings = checked(others);
     const to = address(url);
     this.#leave();
     this.#keepJobs = keepJobs;
+    this.#resumeJobs = resumeJobs;
+    this.#jobs.mends = resumeJobs && !keepJobs;
     const line = new Line(to, protocols, settings, (type, facts) => {
       if (line === this.#line || type === "dropped") this.#heard(type, facts);
     });
@@ -75,6 +78,11 @@ export class WebSocketBridge extends Emitter {
     return this.#jobs.job(id);
   }
 
+  /* A promise of the jobs that are this socket's or its user's: of each its id, its state, and the seq of its last event. */
+  jobs() {
+    return this.#jobs.list();
+  }
+
   close(code, reason) {
     this.#line?.close(code, reason);
   }
@@ -90,7 +98,8 @@ export class WebSocketBridge extends Emitter {
   #heard(type, facts) {
     this.dispatchEvent(new BridgeEvent(type, facts));
     if (type === "message" && typeof facts.data === "string") isolated(() => this.#read(facts.data));
-    if (type === "close") this.#jobs.lose(facts.code, this.#keepJobs);
+    if (type === "close") this.#jobs.lose(facts.code, this.#keepJobs || (facts.willReconnect && this.#resumeJobs));
+    if (type === "open" && facts.reconnected && this.#resumeJobs && !this.#keepJobs) this.#jobs.resume();
   }
 
   #read(text) {

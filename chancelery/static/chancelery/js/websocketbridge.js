@@ -257,14 +257,62 @@ class Line extends Emitter {
 }
 
 /*
- * The jobs whose events come over one bridge: each is told once, in order, to whoever listens, also to who comes late.
+ * The claims to jobs that the server has given to this page. Where the browser allows it they outlive a reload of the
+ * page, in this tab only.
+ */
+
+const KEY = "chancelery.claims";
+const KEPT_CLAIMS = 100;
+
+class Claims {
+  #known = new Map(Object.entries(stored()));
+
+  get(id) {
+    return this.#known.get(id);
+  }
+
+  set(id, claim) {
+    if (this.#known.get(id) === claim) return;
+    this.#known.set(id, claim);
+    if (this.#known.size > KEPT_CLAIMS) this.#known.delete(this.#known.keys().next().value);
+    store(this.#known);
+  }
+
+  delete(id) {
+    if (this.#known.delete(id)) store(this.#known);
+  }
+}
+
+/* A browser that keeps nothing for this page says so by throwing. */
+function stored() {
+  try {
+    const found = JSON.parse(globalThis.sessionStorage?.getItem(KEY) ?? "{}");
+    return typeof found === "object" && found !== null ? found : {};
+  } catch {
+    return {};
+  }
+}
+
+function store(known) {
+  try {
+    globalThis.sessionStorage?.setItem(KEY, JSON.stringify(Object.fromEntries(known)));
+  } catch {
+    // then they end with the page
+  }
+}
+
+/*
+ * The jobs whose events come over one bridge: each is told once, in order, to whoever listens, also to who comes late,
+ * and over however many connections.
  */
 
 const ENDS = ["result", "error", "cancelled"];
-const KINDS = ["accepted", "started", "progress", "chunk", "step", "retry", ...ENDS];
+const KINDS = ["accepted", "started", "progress", "chunk", "step", "retry", "rescheduled", "snapshot", ...ENDS];
 const HEARD = [...KINDS, "lost", "event"]; // "lost" is ours, "event" is every one of them
 const KEPT_JOBS = 100; // of those that nobody has asked for, or that have ended
 const KEPT_EVENTS = 200; // of each job, for listeners that come late
+const RESUME_PATIENCE = 10_000; // for an answer, on a connection that is there
+const BUSY_PAUSE = 1_000;
 
 /* What the promise of a job is rejected with when there is no result. */
 class JobError extends Error {
@@ -282,6 +330,13 @@ const WHY = {
   error: (job, data) => new JobError(job, data.code, data.message, data.reference),
   cancelled: (job, data) => new JobError(job, "cancelled", `the job was cancelled (${data.reason})`),
   lost: (job) => new JobError(job, "lost", "the connection was closed before the outcome came"),
+};
+const REFUSED = {
+  unknown_job: "it is none that this socket has asked for or has a claim to, or its record is gone",
+  too_large: "it is larger than the server takes",
+  full: "the job has been given as much as it takes",
+  ended: "the job has ended",
+  busy: "the server has no room for it just now",
 };
 
 /* A promise that is made when it is asked for: one that nobody has asked for cannot be rejected unhandled. */
@@ -314,6 +369,7 @@ class Deferred {
 class Record {
   claimed = false;
   state = null;
+  held = []; // what came after a gap, until the gap is filled
   outcome = new Deferred();
   #seq = 0;
   #kept = [];
@@ -321,9 +377,14 @@ class Record {
   #listeners = [];
   #isDue = false;
 
-  constructor(id, cancel) {
+  constructor(id, ask, claims) {
     this.id = id;
-    this.job = new Job(this, cancel);
+    this.claims = claims;
+    this.job = new Job(this, ask);
+  }
+
+  get seq() {
+    return this.#seq;
   }
 
   get hasEnded() {
@@ -338,15 +399,24 @@ class Record {
     return this.#kept.map(({ frame }) => frame);
   }
 
+  /* Whether something is missing between what was heard and this: the server had no room for it. */
+  lacksBefore(frame) {
+    return this.#seq > 0 && frame.kind !== "snapshot" && frame.seq > this.#seq + (frame.kind === "progress" ? 0 : 1);
+  }
+
   /* Progress has the number of the event before it. What was heard already is not heard again. */
   take(frame) {
     const isProgress = frame.kind === "progress";
-    if (this.hasEnded || (isProgress ? frame.seq < this.#seq : frame.seq <= this.#seq)) return;
+    const isSnapshot = frame.kind === "snapshot"; // it says where to go on, even if that is further back
+    const isNews = isSnapshot || (isProgress ? frame.seq >= this.#seq : frame.seq > this.#seq);
+    if (this.hasEnded || !isNews) return;
     this.#seq = frame.seq;
+    if (typeof frame.claim === "string") this.claims.set(this.id, frame.claim);
     if (isProgress) this.#forgetProgressOf(frame.data.task);
     else if (frame.kind === "accepted" || ENDS.includes(frame.kind)) this.state = frame.kind;
     else this.state = "started";
     this.#keep(frame);
+    if (this.hasEnded) this.claims.delete(this.id);
     if (frame.kind === "result") this.outcome.end(true, frame.data);
     else if (this.hasEnded) this.outcome.end(false, WHY[frame.kind](this.id, frame.data));
   }
@@ -401,11 +471,11 @@ class Record {
 /* A job as the page sees it. */
 class Job {
   #record;
-  #cancel;
+  #ask;
 
-  constructor(record, cancel) {
+  constructor(record, ask) {
     this.#record = record;
-    this.#cancel = cancel;
+    this.#ask = ask;
   }
 
   get id() {
@@ -431,15 +501,33 @@ class Job {
     return this;
   }
 
+  /* By which another page may have the job, too; null if the server has given none, as to who is logged in. */
+  get claim() {
+    return this.#record.claims.get(this.id) ?? null;
+  }
+
   /* Has the server end it: true if that ended it, false if it had ended. Rejected if it is none of this socket's. */
   cancel() {
-    return this.#record.hasEnded ? Promise.resolve(false) : this.#cancel();
+    return this.#record.hasEnded ? Promise.resolve(false) : this.#ask("cancel");
+  }
+
+  /* Has the server tell what was not heard, and go on telling. Rejected if it is none of this socket's. */
+  resume(claim) {
+    if (claim !== undefined) this.#record.claims.set(this.id, claim);
+    return this.#record.hasEnded ? Promise.resolve(true) : this.#ask("resume", { after: this.#record.seq });
+  }
+
+  /* Gives the job something that one of its tasks waits for, or will. */
+  input(value) {
+    return this.#ask("input", { value });
   }
 }
 
 class Jobs {
+  mends = false; // whether what is missing is asked for
   #records = new Map();
-  #cancels = new Map();
+  #asked = new Map(); // what was asked of a job, as "cancel <id>" -> those who wait for an answer
+  #claims = new Claims();
   #send;
   #tell;
 
@@ -457,24 +545,68 @@ class Jobs {
 
   /* Takes a frame if it is about a job; tells whether it was. */
   take(frame) {
+    if (frame.job === null && frame.do === "list" && Array.isArray(frame.jobs)) return this.#answer(frame);
     if (typeof frame.job !== "string") return false;
-    if (frame.action === "cancel" && ("done" in frame || "error" in frame)) this.#answer(frame);
+    if (typeof frame.do === "string" && ("done" in frame || "error" in frame)) this.#answer(frame);
     else if (typeof frame.kind === "string" && Number.isInteger(frame.seq) && "data" in frame) this.#event(frame);
     else return false;
     return true;
   }
 
-  /* The connection is gone, and with it the address of jobs that have no other. */
+  /* The jobs of this socket, as the server has them. */
+  list() {
+    return this.#ask(null, "list");
+  }
+
+  /* The connection is gone, and every answer with it; and, unless there will be another, jobs that have no other address. */
   lose(code, keepJobs) {
-    for (const [id, answer] of this.#cancels) answer.end(false, WHY.lost(id));
-    this.#cancels.clear();
+    const waiting = [...this.#asked.values()].flat();
+    this.#asked.clear();
+    for (const { id, answer } of waiting) answer.end(false, WHY.lost(id));
     if (keepJobs) return;
     for (const record of this.#records.values()) record.lose(code);
     this.#tidy();
   }
 
+  /* There is another connection: what was said between the two is asked for. */
+  resume() {
+    for (const record of this.#records.values()) if (!record.isDone) this.#resume(record);
+  }
+
+  async #resume(record) {
+    try {
+      await this.#resumed(record);
+    } catch ({ code }) {
+      if (code === "busy") setTimeout(() => record.isDone || this.#resume(record), BUSY_PAUSE);
+      else if (code !== "lost") this.#giveUp(record); // with another connection it is asked for again
+    }
+  }
+
+  /* If nobody answers on a connection that is there, the consumer does not obey. */
+  async #resumed(record) {
+    let timer = null;
+    const late = new Promise((_, give) => {
+      timer = setTimeout(() => give(new JobError(record.id, "unanswered", "nobody answered")), RESUME_PATIENCE);
+    });
+    await Promise.race([record.job.resume(), late]).finally(() => clearTimeout(timer));
+  }
+
+  /* Asks for what is missing before this frame; if it is not to be had, what there is has to do. */
+  async #mend(record, frame) {
+    record.held.push(frame);
+    if (record.held.length > 1) return;
+    await this.#resumed(record).catch(() => null);
+    for (const one of record.held.splice(0)) this.#take(record, one);
+  }
+
+  #giveUp(record) {
+    this.#claims.delete(record.id);
+    record.lose(null);
+    this.#tidy();
+  }
+
   #begin(id) {
-    const record = new Record(id, () => this.#cancel(id));
+    const record = new Record(id, (what, more) => this.#ask(id, what, more), this.#claims);
     this.#records.set(id, record);
     return record;
   }
@@ -482,9 +614,14 @@ class Jobs {
   #event(frame) {
     const known = this.#records.get(frame.job);
     const record = known ?? this.#begin(frame.job);
+    if (this.mends && record.lacksBefore(frame)) this.#mend(record, frame);
+    else this.#take(record, frame);
+    if (known === undefined) this.#tell("job", { id: frame.job });
+  }
+
+  #take(record, frame) {
     record.take(frame);
     if (record.isDone) this.#last(record);
-    if (known === undefined) this.#tell("job", { id: frame.job });
     this.#tidy();
   }
 
@@ -494,21 +631,27 @@ class Jobs {
     this.#records.set(record.id, record);
   }
 
-  #cancel(id) {
-    const known = this.#cancels.get(id);
-    if (known !== undefined) return known.promise;
-    if (!this.#send({ job: id, action: "cancel" })) return Promise.reject(WHY.lost(id));
+  /* Asks, unless the same was asked and is not answered yet; but what is given is given each time. */
+  #ask(id, what, more = {}) {
+    const key = `${what} ${id}`;
+    const waiting = this.#asked.get(key) ?? [];
+    if (waiting.length > 0 && what !== "input") return waiting[0].answer.promise;
+    const claim = this.#claims.get(id);
+    const shown = claim === undefined ? {} : { claim };
+    if (!this.#send({ job: id, do: what, ...more, ...shown })) return Promise.reject(WHY.lost(id));
     const answer = new Deferred();
-    this.#cancels.set(id, answer);
+    this.#asked.set(key, [...waiting, { id, answer }]);
     return answer.promise;
   }
 
-  #answer({ job, done, error }) {
-    const answer = this.#cancels.get(job);
-    this.#cancels.delete(job);
-    const why = "it is none that this socket has asked for, or its record is gone";
-    if (error === undefined) answer?.end(true, done);
-    else answer?.end(false, new JobError(job, error, `the job cannot be cancelled: ${why}`));
+  #answer({ job, do: what, done, error, jobs }) {
+    const key = `${what} ${job}`;
+    const [first, ...others] = this.#asked.get(key) ?? [];
+    if (others.length > 0) this.#asked.set(key, others);
+    else this.#asked.delete(key);
+    if (error === undefined) first?.answer.end(true, jobs ?? done);
+    else first?.answer.end(false, new JobError(job, error, `refused (${what}): ${REFUSED[error] ?? error}`));
+    return true;
   }
 
   /* Memory is bounded: the oldest of what nobody waits for is forgotten, and told of if nobody has heard of it. */
@@ -543,6 +686,7 @@ class WebSocketBridge extends Emitter {
   #options;
   #line = null;
   #keepJobs = false;
+  #resumeJobs = true;
   #default = null;
   #streams = new Map();
   #jobs = new Jobs(
@@ -560,11 +704,13 @@ class WebSocketBridge extends Emitter {
   }
 
   connect(url, protocols, options = {}) {
-    const { keepJobs = false, ...others } = { ...this.#options, ...options };
+    const { keepJobs = false, resumeJobs = true, ...others } = { ...this.#options, ...options };
     const settings = checked(others);
     const to = address(url);
     this.#leave();
     this.#keepJobs = keepJobs;
+    this.#resumeJobs = resumeJobs;
+    this.#jobs.mends = resumeJobs && !keepJobs;
     const line = new Line(to, protocols, settings, (type, facts) => {
       if (line === this.#line || type === "dropped") this.#heard(type, facts);
     });
@@ -594,6 +740,11 @@ class WebSocketBridge extends Emitter {
     return this.#jobs.job(id);
   }
 
+  /* A promise of the jobs that are this socket's or its user's: of each its id, its state, and the seq of its last event. */
+  jobs() {
+    return this.#jobs.list();
+  }
+
   close(code, reason) {
     this.#line?.close(code, reason);
   }
@@ -609,7 +760,8 @@ class WebSocketBridge extends Emitter {
   #heard(type, facts) {
     this.dispatchEvent(new BridgeEvent(type, facts));
     if (type === "message" && typeof facts.data === "string") isolated(() => this.#read(facts.data));
-    if (type === "close") this.#jobs.lose(facts.code, this.#keepJobs);
+    if (type === "close") this.#jobs.lose(facts.code, this.#keepJobs || (facts.willReconnect && this.#resumeJobs));
+    if (type === "open" && facts.reconnected && this.#resumeJobs && !this.#keepJobs) this.#jobs.resume();
   }
 
   #read(text) {

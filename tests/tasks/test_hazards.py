@@ -1,0 +1,221 @@
+"""What goes wrong with Celery on Redis, with Celery's own parts and with ours: see `docs/explanation/celery.md`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import socket
+import threading
+import time
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from kombu import Connection
+
+from chancelery.deployment import Deployment
+from chancelery.tasks import escalate
+from tests.tasks.conftest import Socket
+from tests.tasks.project.consumers import beside_consumers
+from tests.tasks.rigs import PATIENCE_SECONDS, Rig, rigs
+
+OURS = "chancelery.tasks.engine.transport:Transport"
+LONGER_THAN_THE_TIMEOUT = 5
+BOTH = pytest.mark.parametrize("transport", [None, OURS], ids=["Celery's", "ours"])
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Rig]]:
+    """Two workers of each kind, which take a task for lost that nobody speaks of for two seconds."""
+    with rigs(tmp_path_factory.mktemp("rigs")) as found:
+        yield found
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def test_a_task_that_is_held_for_longer_than_the_visibility_timeout_runs_once(both: dict[str, Rig]) -> None:
+    results = {
+        (name, key): rig.count(key, **how)
+        for name, rig in both.items()
+        for key, how in (
+            ("long", {"seconds": LONGER_THAN_THE_TIMEOUT}),
+            ("later", {"countdown": LONGER_THAN_THE_TIMEOUT}),
+        )
+    }
+    for result in results.values():
+        result.get(timeout=PATIENCE_SECONDS)
+    ours, plain = both["ours"], both["plain"]
+    assert (ours.runs("long"), ours.runs("later")) == (1, 1)
+    until(lambda: plain.runs("long") > 1 and plain.runs("later") > 1, "Celery has mended it: see decision 6")
+    assert (ours.runs("long"), ours.runs("later")) == (1, 1)
+
+
+def test_a_task_whose_worker_is_killed_comes_back(both: dict[str, Rig]) -> None:
+    ours = both["ours"]
+    result = ours.count("lost", once=PATIENCE_SECONDS)
+    main, child = ours.where("lost")
+    assert main in {worker.process.pid for worker in ours.workers}
+    os.kill(main, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
+    assert result.get(timeout=PATIENCE_SECONDS) == 2
+    assert ours.runs("lost") == 2
+
+
+def test_a_worker_survives_a_restart_of_redis_and_what_it_held_runs_once(both: dict[str, Rig]) -> None:
+    results = {}
+    for name, rig in both.items():
+        results[name] = [rig.count("running", seconds=2), rig.count("waiting", countdown=4)]
+        rig.where("running")
+        held = f"{rig.deployment.broker_prefix}unacked"
+        until(lambda rig=rig, held=held: rig.client.hlen(held) == 2, "both are held")  # type: ignore[misc]
+        rig.kill_server()
+    alive = [worker for worker in both["ours"].workers if worker.process.poll() is None]
+    for worker in alive:
+        worker.until("Connection to broker lost")
+    for rig in both.values():
+        rig.restart_server()
+    ours, plain = both["ours"], both["plain"]
+    assert [result.get(timeout=PATIENCE_SECONDS) for result in results["ours"]] == [1, 1]
+    until(lambda: ours.client.hlen(f"{ours.deployment.broker_prefix}unacked") == 0, "nothing is held for ever")
+    assert all(worker.process.poll() is None for worker in alive)
+    assert (ours.runs("running"), ours.runs("waiting")) == (1, 1)
+    until(
+        lambda: plain.runs("running") > 1 or any(worker.process.poll() is not None for worker in plain.workers),
+        "Celery has mended it: see decision 6",
+    )
+
+
+def test_a_worker_that_is_told_to_stop_ends_its_task_but_not_when_its_whole_group_is_told(both: dict[str, Rig]) -> None:
+    rig = both["ours"]
+    rig.start_worker()
+    polite = rig.count("polite", seconds=1)
+    main, _ = rig.where("polite")
+    os.kill(main, signal.SIGTERM)
+    assert polite.get(timeout=PATIENCE_SECONDS) == 1
+    rude = rig.count("rude", seconds=PATIENCE_SECONDS)
+    main, child = rig.where("rude")
+    os.kill(child, signal.SIGTERM)
+    os.kill(main, signal.SIGTERM)
+    with pytest.raises(Exception, match=r"Worker exited prematurely|terminated"):
+        rude.get(timeout=PATIENCE_SECONDS)
+
+
+@contextlib.contextmanager
+def channel_of(url: str, transport: str | None, **options: Any) -> Iterator[Any]:
+    settings = Deployment(url, prefix="hazards").django_settings(routing=[])
+    options = {**settings["CELERY_BROKER_TRANSPORT_OPTIONS"], **options}
+    with Connection(url, transport=transport, transport_options=options) as connection:
+        yield connection.default_channel
+
+
+@BOTH
+def test_a_message_on_its_way_to_a_worker_that_dies_is_not_lost(redis_url: str, transport: str | None) -> None:
+    queue = f"dying-{transport is None}"
+    with channel_of(redis_url, transport) as publisher, channel_of(redis_url, transport) as dying:
+        dying.queue_declare(queue)
+        dying.basic_consume(queue, no_ack=False, callback=lambda _message: None, consumer_tag="one")
+        dying.connection.cycle.on_poll_start()  # it waits
+        publisher.basic_publish(publisher.prepare_message("hello", properties={"delivery_info": {}}), "", queue)
+        sock = dying.client.connection._sock
+        assert select.select([sock], [], [], PATIENCE_SECONDS)[0], "something is on its way"
+        sock.shutdown(socket.SHUT_RDWR)  # what SIGKILL does
+        held, left = publisher.client.hlen("unacked"), publisher._size(queue)
+        dying._in_poll = None
+    assert (held, left) == (0, 0 if transport is None else 1)
+
+
+class Forgetful:
+    """Stands before a server, and breaks off each connection's first publish after it was carried out."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listening.getsockname()[1]}/0"
+        self.broken = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed at the end
+            while True:
+                client, _ = self._listening.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._port)) as server, contextlib.suppress(OSError):
+            while asked := client.recv(1 << 20):
+                server.sendall(asked)
+                answer = server.recv(1 << 20)
+                if not self.broken and PUBLISHED.search(asked) and not answer.startswith(b"-"):
+                    self.broken += 1
+                    return
+                client.sendall(answer)
+
+    def close(self) -> None:
+        self._listening.close()
+
+
+PUBLISHED = re.compile(rb"LPUSH|FCALL")
+
+
+@BOTH
+def test_a_publish_whose_answer_was_lost_is_not_carried_out_twice(redis_url: str, transport: str | None) -> None:
+    with contextlib.closing(Forgetful(int(redis_url.rpartition(":")[2]))) as proxy:
+        prefix = f"lost-{transport is None}"
+        settings = Deployment(proxy.url, prefix=prefix).django_settings(routing=[])
+        settings["CELERY_BROKER_TRANSPORT"] = transport
+        with Celery("lost", set_as_current=False) as app, redis.Redis.from_url(redis_url) as client:
+            app.config_from_object(types.SimpleNamespace(**settings), namespace="CELERY")
+            app.send_task("nothing")
+            assert proxy.broken == 1
+            assert client.llen(f"{prefix}:q:celery") == (2 if transport is None else 1)
+
+
+@BOTH
+def test_a_queue_is_seen_under_a_prefix(redis_url: str, transport: str | None) -> None:
+    with channel_of(redis_url, transport) as channel:
+        channel.basic_publish(channel.prepare_message("hello", properties={"delivery_info": {}}), "", "seen")
+        assert channel._has_queue("seen") is (transport is OURS)
+        channel.queue_purge("seen")
+
+
+@pytest.mark.parametrize("timeout", [None, 0.2], ids=["Celery's", "ours"])
+def test_publishing_to_a_server_that_fell_silent_ends(redis_url: str, timeout: float | None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        options = {"socket_timeout": timeout, "max_retries": 0}
+        connection = Connection(url, transport=OURS, transport_options=options)
+        assert connection.transport.Channel.socket_timeout is None  # as Celery has it: wait for ever
+        if timeout is not None:
+            with pytest.raises(connection.connection_errors):
+                connection.transport.create_channel(connection.transport)
+    settings = Deployment(redis_url).django_settings(routing=[])
+    assert settings["CELERY_BROKER_TRANSPORT_OPTIONS"]["socket_timeout"] > 0
+    assert settings["CELERY_REDIS_SOCKET_TIMEOUT"] > 0
+
+
+def test_a_worker_takes_no_more_than_it_can_run(redis_url: str) -> None:
+    settings = Deployment(redis_url).django_settings(routing=[])
+    assert settings["CELERY_WORKER_PREFETCH_MULTIPLIER"] == 1
+    assert Celery(set_as_current=False).conf.worker_prefetch_multiplier == 4
+
+
+def test_what_holds_a_chord_together_outlives_its_longest_task(redis_url: str) -> None:
+    settings = Deployment(redis_url).django_settings(routing=[])
+    assert settings["CELERY_RESULT_CHORD_EXPIRES"] >= 86400
+
+
+@pytest.mark.usefixtures("worker")
+def test_consumer_tasks_beside_consumers_are_found(socket: Socket) -> None:
+    escalate(socket.message(), beside_consumers.s())
+    assert socket.end()["data"] == "found with hello"
