@@ -45,6 +45,8 @@ _DRAG = """([pk, changes, everyMs]) => new Promise(done => {
 
 
 MODULE = "tests.benchmarks.sliders"
+WARM_UP_SECONDS = 1
+"""Of a drag that does not count, and of rest: pages that have just been opened are still busy with that."""
 
 
 def main() -> None:
@@ -66,6 +68,8 @@ def main() -> None:
 
 def _measured(site: Site, browser: Browser, seconds: float, rate: float) -> tuple[float, ...]:
     one, other = _page(site, browser), _page(site, browser)
+    one.evaluate(_DRAG, [1, int(WARM_UP_SECONDS * rate), 1000 / rate])
+    one.wait_for_timeout(WARM_UP_SECONDS * 1000)
     other.evaluate(_NOTE, 1)
     saves, begun = _saves(site), time.monotonic()
     moved = one.evaluate(_DRAG, [1, int(seconds * rate), 1000 / rate])
