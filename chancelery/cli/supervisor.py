@@ -89,7 +89,8 @@ class Supervisor:
         self._directory = directory
         self._grace_seconds = grace_seconds
         self._children: list[Child] = []
-        self._ends: queue.SimpleQueue[Ended] = queue.SimpleQueue()
+        # No SimpleQueue: up to Python 3.11 its get() waits for ever when a signal's handler returns after the timeout.
+        self._ends: queue.Queue[Ended] = queue.Queue()
 
     def start(self, name: str, command: str, environment: Mapping[str, str]) -> None:
         """Start *command*, in a shell that becomes it. Raises: ImproperlyConfigured when the system refuses to."""
