@@ -69,6 +69,8 @@ class Settings:
     """How long a claim to a job is good for, from when it was made."""
     job_input_bytes: int = 65536
     """The largest input that a job takes from a socket, as JSON; a larger one is answered with `too_large`."""
+    job_result_bytes: int = 33554432
+    """The largest result, as JSON, that is kept to be fetched because no frame can carry it."""
     job_staff_access: bool = False
     """Whether sockets of staff may resume, cancel and feed the jobs of everybody."""
 

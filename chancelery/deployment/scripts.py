@@ -28,15 +28,17 @@ class Script:
 
     shared: Lua that defines what the script uses; it is run once, when the library is loaded.
     body: Lua that is run at each call, with KEYS and ARGV, and returns the answer.
+    even_full: whether it is run when the server's memory is full, as what takes work off it has to be.
     """
 
-    def __init__(self, shared: str, body: str) -> None:
-        digest = hashlib.sha256(f"{shared}\0{body}".encode()).hexdigest()[:16]
+    def __init__(self, shared: str, body: str, *, even_full: bool = False) -> None:
+        flags = "'allow-oom'" if even_full else ""
+        digest = hashlib.sha256(f"{shared}\0{body}\0{flags}".encode()).hexdigest()[:16]
         self.function = f"chancelery_{digest}"
         self.library = (
             f"#!lua name={self.function}\n{shared}\n"
             f"local function script(KEYS, ARGV)\n{body}\nend\n"
-            f"redis.register_function('{self.function}', script)\n"
+            f"redis.register_function{{function_name='{self.function}', callback=script, flags={{{flags}}}}}\n"
         )
 
     def __call__(self, client: redis.Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
@@ -69,7 +71,7 @@ def is_loaded(error: ResponseError) -> bool:
 
 
 @functools.cache
-def load(*parts: tuple[str, str]) -> Script:
+def load(*parts: tuple[str, str], even_full: bool = False) -> Script:
     """Return the script made of *parts*, each (package, file name): the last is the body, the others are shared."""
     *shared, body = (resources.files(package).joinpath(name).read_text("utf-8") for package, name in parts)
-    return Script("\n".join(shared), body)
+    return Script("\n".join(shared), body, even_full=even_full)

@@ -42,12 +42,12 @@ class Backlog:
         """
         Let *action* wait, and return how many frames were given up for it.
 
-        Returns None when too much waits now and the policy is to give up none: the client is too slow to be served.
+        Returns None when too much waits now that is not to be given up: the client is too slow to be served.
         """
         superseded = self._put(action)
         if self._bytes <= self._bounds.bytes or len(self._waiting) == 1:
             return superseded
-        return None if self._bounds.policy == "close" else superseded + self._shrink()
+        return None if self._bounds.policy == "close" else self._shrink(superseded)
 
     def take(self) -> Action | None:
         """Return the oldest, or None when nothing waits."""
@@ -66,7 +66,7 @@ class Backlog:
 
     def _key(self, action: Action) -> object:
         """Return what tells this action from the others: of frames with the same one, only the latest waits."""
-        if type(action) is Frame and (action.key or self._bounds.policy == "keep_latest"):
+        if type(action) is Frame and not action.keep and (action.key or self._bounds.policy == "keep_latest"):
             return action.key
         self._number += 1
         return self._number
@@ -82,13 +82,18 @@ class Backlog:
         self._bytes -= _cost(before)
         return 1
 
-    def _shrink(self) -> int:
-        """Give up the oldest until there is room again; the last stays."""
-        given_up = 0
-        while self._bytes > self._bounds.bytes and len(self._waiting) > 1:
-            self.take()
-            given_up += 1
-        return given_up
+    def _shrink(self, given_up: int) -> int | None:
+        """Give up the oldest that may be, not the last, until there is room; return how many are by now, or None."""
+        *older, _ = self._waiting
+        for key in older:
+            action = self._waiting[key]
+            if type(action) is Frame and not action.keep:
+                del self._waiting[key]
+                self._bytes -= _cost(action)
+                given_up += 1
+                if self._bytes <= self._bounds.bytes or len(self._waiting) == 1:
+                    return given_up
+        return None
 
 
 def _cost(action: Action) -> int:

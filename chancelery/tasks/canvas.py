@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -21,6 +22,9 @@ from celery.result import GroupResult
 STAMP = "job"
 """The stamp that every task of a job carries, its callbacks and error callbacks too."""
 
+WEIGHT = "weight"
+"""The option of a signature that says what it counts in how far the canvas is; 1 without it."""
+
 Finals: TypeAlias = "str | list[Finals]"
 """The id of the task whose result is the job's; a list of these for a canvas that ends in a group."""
 
@@ -29,10 +33,16 @@ _MEMBER = re.compile(rf"({JOB_ID.pattern})-[0-9]+", re.ASCII)
 
 
 class Member(NamedTuple):
-    """A task of a job."""
+    """A task of a job, and its place in the tree of chains, groups and chords."""
 
     id: str
     name: str
+    parent: str
+    """Where in the tree that is which it is in, as indices from the top, such as "2.1"; empty at the top."""
+    position: int
+    """Which part of that it is, from 1; the body of a chord comes after its header."""
+    share: float
+    """How much of the whole it is: its weight, as part of the weights of all."""
 
 
 class Prepared(NamedTuple):
@@ -146,17 +156,24 @@ def _members_of(sig: Any) -> Iterable[Any]:
     return tasks
 
 
-def _plain(sig: Any) -> Iterator[Any]:
+def _plain(sig: Any, path: tuple[int, ...] = ()) -> Iterator[tuple[Any, tuple[int, ...]]]:
+    """Yield the tasks of a canvas, in order, and where they are in it."""
     if sig.subtask_type not in {"chain", "group", "chord"}:
-        yield sig
+        yield sig, path
         return
-    for child in [*_members_of(sig), sig.body] if sig.subtask_type == "chord" else sig.tasks:
-        yield from _plain(child)
+    if WEIGHT in sig.options:
+        raise ValueError(f"a {sig.subtask_type} has the weight of its tasks: give them their {WEIGHT}, not {sig!r}")
+    children = [*_members_of(sig), sig.body] if sig.subtask_type == "chord" else sig.tasks
+    for index, child in enumerate(children, 1):
+        yield from _plain(child, (*path, index))
 
 
 def _name_members(canvas: Any, job_id: str) -> list[Member]:
     members = []
-    for number, sig in zip(itertools.count(1), _plain(canvas), strict=False):
+    placed = list(_plain(canvas))
+    weights = [_weight(sig) for sig, _ in placed]
+    whole = sum(weights)
+    for number, (sig, path), weight in zip(itertools.count(1), placed, weights, strict=False):
         if sig.options.get("task_id"):
             raise ValueError(
                 f"{sig!r} has the task id {sig.options['task_id']!r} already: escalate a signature that was not frozen "
@@ -164,8 +181,17 @@ def _name_members(canvas: Any, job_id: str) -> list[Member]:
             )
         # A result that is not stored would never be known to the job.
         sig.options.update(task_id=f"{job_id}-{number}", ignore_result=False)
-        members.append(Member(sig.options["task_id"], sig.task))
+        parent = ".".join(map(str, path[:-1]))
+        members.append(Member(sig.options["task_id"], sig.task, parent, path[-1] if path else 1, weight / whole))
     return members
+
+
+def _weight(sig: Any) -> float:
+    """Return what the task counts, and take it off: Celery would send it along."""
+    weight = sig.options.pop(WEIGHT, 1)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+        raise ValueError(f"the {WEIGHT} of {sig!r} is a number above 0, such as 2.5, not {weight!r}")
+    return weight
 
 
 def _heads(sig: Any) -> Iterator[Any]:

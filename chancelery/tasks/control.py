@@ -7,7 +7,6 @@ cost; and what was refused is logged once per burst.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -23,6 +22,7 @@ from chancelery.tasks.claims import Asking
 from chancelery.tasks.engine import backend
 from chancelery.tasks.job import Job
 from chancelery.tasks.resume import resume
+from chancelery.tasks.streams import answer_to, payload_of
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _LARGEST_SEQ = 2**53
@@ -47,14 +47,15 @@ _Answer = dict[str, Any] | None
 _decode = msgspec.json.Decoder(_Order).decode
 
 
-def obey(message: Message) -> bool:
+def obey(message: Message, **_: object) -> bool:
     """
     Do what *message* asks of a job, and answer; tell whether it asked for anything.
 
     That is a text frame `{"job": id, "do": …}`, where `do` is "resume" (with `after`, the last seq that is known),
     "cancel" or "input" (with `value`), and `claim` may be a claim to the job; or `{"job": null, "do": "list"}`. The
     answer repeats `job` and `do`, and is sent as the consumer's other sends are. Any other message is left alone; but a
-    connecting socket is sent its user's inbox, and with one that disconnects end the jobs that shall.
+    connecting socket is sent its user's inbox, and with one that disconnects end the jobs that shall. It may be the
+    consumer of a demultiplexer's stream, or read the channel that one is sent on to: it answers on that stream.
     Raises: LayerUnavailable; ValueError when *message* has no reply channel.
     """
     if message.channel.name in _COMING_AND_GOING:
@@ -66,7 +67,7 @@ def obey(message: Message) -> bool:
     if message.reply_channel is None:
         raise ValueError(f"{message!r} has no reply_channel: a job is told, cancelled or fed for the socket of a frame")
     answer = _answer(message, order)
-    message.reply_channel.send({"text": json.dumps({"job": order.job, "do": order.do, **answer})})
+    message.reply_channel.send(answer_to(message, {"job": order.job, "do": order.do, **answer}))
     return True
 
 
@@ -77,8 +78,8 @@ _COMING_AND_GOING: dict[str, Callable[[Message], None]] = {
 
 
 def _order(message: Message) -> _Order | None:
-    text = message.get("text")
-    if not isinstance(text, str):
+    text = payload_of(message)
+    if text is None:
         return None
     try:
         order = _decode(text)

@@ -7,6 +7,7 @@ same task id, and needs no Celery. Keys: `scripts/waiting.lua`. Every call may b
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -16,18 +17,26 @@ from typing import Any, NamedTuple
 import msgspec
 
 from chancelery import conf, trail
+from chancelery.deployment import wire
+from chancelery.log import room
 from chancelery.tasks.events import Event
 from chancelery.tasks.record import loaded, no_record
 
 AT_ONCE = 200
 """How many tasks one call publishes at most."""
 
-_PUT = loaded("put_due.lua")
-_BEGIN = loaded("begin.lua")
-_DUE = loaded("due.lua")
+_PUT = loaded("keeping.lua", "put_due.lua")
+_DUE = loaded("overdue.lua", "due.lua", even_full=True)
 _DROP = loaded("drop_due.lua")
 _RESCHEDULE = loaded("reschedule.lua")
 _MILLISECOND = 1000
+_GIVEN_UP = {
+    "lost": "nothing was heard of its tasks until its record was about to expire; they, or what Celery keeps of a "
+    "chord, are lost, or JOB_EXPIRY is too short for them: it was ended with an error",
+    "publish_failed": "whoever published it died before that was done: it was ended with an error",
+}
+
+_log = room("tasks")
 
 
 class Task(NamedTuple):
@@ -77,27 +86,24 @@ class Due:
 
     def __init__(self, client: Any, prefix: str, clock: Callable[[], float] | None = None) -> None:
         self._client = client
+        self._call = functools.partial(wire.call_quickly, client)
         self._prefix = prefix
         self._clock = clock
 
     def put(self, task: Task, *, held: bool = False) -> None:
         """Keep a task until it is due; or, *held*, until its job has a place. One of the same id is replaced."""
-        told = (task.id, task.queue, task.bell, task.message, task.job_id, round(task.due * _MILLISECOND))
-        kept = ("1" if held else "0", task.chord, task.chord_seconds, math.ceil(conf.current().job_expiry))
-        _PUT(self._client, [self._prefix], [*told, *kept, self._now()])
-
-    def begin(self, job_id: str) -> None:
-        """Publish what is held of a job; or, if it has to wait, when there is a place for it. Raises: UnknownJob."""
-        if _BEGIN(self._client, [self._job(job_id)], [self._now()]) is None:
-            raise no_record(job_id)
+        _PUT.run(self._call, [self._prefix], [*kept(task, held=held), self.now()])
 
     def publish(self) -> int:
-        """Publish what is due, at most `AT_ONCE` tasks; return how many those were."""
-        return int(_DUE(self._client, [self._prefix], [AT_ONCE, self._now()]))
+        """Publish what is due, at most `AT_ONCE` tasks; return how many those were. End jobs that are lost."""
+        count, *ended = _DUE.run(self._call, [self._prefix], [AT_ONCE, self.now(), trail.process_label()])
+        for job_id, code in zip(ended[::2], ended[1::2], strict=True):
+            _log.error("job %s: %s", job_id.decode(), _GIVEN_UP[code.decode()])
+        return int(count)
 
     def drop(self, task_id: str) -> bool:
         """Forget a task that waits for its time; tell whether it did."""
-        return bool(_DROP(self._client, [self._prefix], [task_id]))
+        return bool(_DROP.run(self._call, [self._prefix], [task_id]))
 
     def reschedule(self, job_id: str, due: datetime | None, event: Event) -> bool:
         """
@@ -106,8 +112,8 @@ class Due:
         Returns whether anything waited for its time. Raises: UnknownJob.
         """
         when = "" if due is None else round(due.timestamp() * _MILLISECOND)
-        told = (when, event.json, event.sender, trail.process_label(), self._now())
-        moved = _RESCHEDULE(self._client, [self._job(job_id)], told)
+        told = (when, event.json, event.sender, trail.process_label(), self.now())
+        moved = _RESCHEDULE.run(self._call, [self._job(job_id)], told)
         if moved is None:
             raise no_record(job_id)
         return bool(moved)
@@ -116,8 +122,6 @@ class Due:
         """Return when the first of a job's tasks that wait is due, or None."""
         tasks = self._client.smembers(f"{self._job(job_id)}:due")
         found = self._client.zmscore(f"{self._prefix}due", list(tasks)) if tasks else []
-        if not tasks:
-            found = [self._client.hget(self._job(job_id), "eta")]
         return min((_moment(float(at)) for at in found if at is not None), default=None)
 
     def count(self) -> int:
@@ -137,11 +141,18 @@ class Due:
             for position, job_id in enumerate(jobs, 1):
                 yield Queued(limit.decode(), job_id.decode(), position)
 
-    def _now(self) -> str:
+    def now(self) -> str:
+        """Return the clock as scripts take it: milliseconds since the epoch, or an empty string for the server's."""
         return "" if self._clock is None else str(round(self._clock() * _MILLISECOND))
 
     def _job(self, job_id: str) -> str:
         return f"{self._prefix}job:{job_id}"
+
+
+def kept(task: Task, *, held: bool) -> tuple[str | int, ...]:
+    """Return what `scripts/put_due.lua` is told of a task."""
+    told = (task.id, task.queue, task.bell, task.message, task.job_id, round(task.due * _MILLISECOND))
+    return (*told, "1" if held else "0", task.chord, task.chord_seconds, math.ceil(conf.current().job_expiry))
 
 
 def _moment(milliseconds: float) -> datetime:

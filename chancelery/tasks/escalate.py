@@ -33,6 +33,8 @@ from chancelery.tasks.committed import afterwards
 from chancelery.tasks.dedupe import pointer
 from chancelery.tasks.engine import backend, waiting
 from chancelery.tasks.engine.backend import JobBackend
+from chancelery.tasks.engine.composing import composer
+from chancelery.tasks.engine.opening import Opening, collected
 from chancelery.tasks.engine.together import together
 from chancelery.tasks.job import Job
 from chancelery.tasks.quotas import Limit
@@ -43,9 +45,6 @@ Style = Literal["events", "message"]
 OnDisconnect = Literal["detach", "cancel"] | float | timedelta
 NO_MESSAGE = "code"
 """The channel of the message that the tasks of a job get which was escalated without one."""
-
-PUBLISHING_SECONDS = 5
-"""Longer than it takes to publish a job that was recorded."""
 
 _log = room("tasks")
 
@@ -106,6 +105,7 @@ class _Escalation(NamedTuple):
     job_id: str
     prepared: Prepared
     terms: Terms
+    hops: trail.Trail
     origin: bytes
     accepted: events.Event
     expiry_seconds: int
@@ -114,29 +114,54 @@ class _Escalation(NamedTuple):
     """For the socket that asks, if nobody is logged in there."""
 
     def run(self) -> None:
-        """Record the job, then publish it. Raises: EscalationFailed, LayerUnavailable."""
-        with self.engine.reporting():
-            self.job.id = self.engine.records.record(
-                self.job_id,
-                self.prepared,
-                terms=self.terms,
-                origin=self.origin,
-                accepted=self.accepted,
-                expiry_seconds=self.expiry_seconds,
-                claim=self.claim,
-            )
-        if self.job.id != self.job_id:
+        """Record and publish the job. Raises: EscalationFailed, LayerUnavailable."""
+        opens = self._opening()
+        if not self._is_recorded(opens):
             return
         try:
-            with backend.unwatched(), waiting.held(self.job_id if self.terms.limit else ""), together():
-                self.prepared.canvas.apply_async()
-            if self.terms.limit:
-                self.engine.due.begin(self.job_id)
+            with together():
+                opens.publish_others()
+            if opens.has_others:
+                self.engine.records.published(self.job_id)
         except Exception as error:
             self._give_up()
             raise EscalationFailed(_explained(self.job_id, error)) from error
         if self.terms.leave_ms >= 0 and self.terms.asker:
             inbox.end_if_gone(self.terms.asker)
+
+    def _publish(self, **options: Any) -> None:
+        with backend.unwatched(), waiting.held(self.job_id if self.terms.limit else ""):
+            self.prepared.canvas.apply_async(**options)
+
+    def _opening(self) -> Opening:
+        """Return what the job begins with."""
+        if not waiting.collects(current_app):
+            opens = Opening()
+            opens.later(self._publish)
+            return opens
+        with collected() as opens:
+            try:
+                self._publish(producer=composer(current_app._get_current_object()))  # noqa: SLF001 - Celery's proxy
+            except Exception as error:  # noqa: BLE001 - whatever a canvas or broker raises: the job ends with it
+                opens.fail(error)
+        return opens
+
+    def _is_recorded(self, opens: Opening) -> bool:
+        """Record the job, with what it begins with; false when another one goes on in its place."""
+        first = opens.for_record(self.job_id)
+        with self.engine.reporting():
+            self.job.id = self.engine.records.record(
+                self.job_id,
+                self.prepared,
+                terms=self.terms,
+                hops=self.hops,
+                origin=self.origin,
+                accepted=self.accepted,
+                expiry_seconds=self.expiry_seconds,
+                claim=self.claim,
+                opening=(self.engine.due.now(), first) if first else (),
+            )
+        return self.job.id == self.job_id
 
     def _give_up(self) -> None:
         failed = events.ended("error", "publish_failed", "the task could not be started")
@@ -168,7 +193,7 @@ def _escalation(
     with backend.unwatched():
         prepared = prepare(canvas, job_id, eta=begins, expires=ends)
     alias = (message.channel_layer if message is not None else wrapper).alias
-    terms = _terms(job_id, layer, replies, prepared, alias=alias, style=_style(reply, prepared))
+    terms = _terms(layer, replies, prepared, alias=alias, style=_style(reply, prepared))
     terms = msgspec.structs.replace(
         terms,
         owner=owner_of(message),
@@ -178,23 +203,15 @@ def _escalation(
         dedupe=pointer(conditions.dedupe, alias),
         limit=conditions.limit[0],
         most=conditions.limit[1],
-        eta_ms=_eta_ms(begins, now),
     )
     name, content = (NO_MESSAGE, {}) if message is None else (message.channel.name, message.content)
-    origin = codec.pack(0, name, "", codec.pack_body(content, terms.trail))
-    accepted = events.accepted(terms.of, begins, terms.trail[-1].sender)
+    hops = trail.onward(f"job.{job_id}")
+    origin = codec.pack(0, name, "", codec.pack_body(content, hops))
+    accepted = events.accepted(terms.of, begins, hops[-1].sender)
     waits = max((begins - now).total_seconds(), 0) if begins else 0
     expiry_seconds = math.ceil(conf.current().job_expiry + waits)
     claim = claim_to(job_id) if terms.asker and not terms.owner else ""
-    return _Escalation(Job(job_id), job_id, prepared, terms, origin, accepted, expiry_seconds, engine, claim)
-
-
-def _eta_ms(begins: datetime | None, now: datetime) -> int:
-    """Return when the job is due, in milliseconds, if it is certain that it waits for that in Redis; else 0."""
-    certain = timedelta(seconds=conf.current().job_long_wait + PUBLISHING_SECONDS)
-    if begins is None or begins - now <= certain or not waiting.holds(current_app):
-        return 0
-    return round(begins.timestamp() * 1000)
+    return _Escalation(Job(job_id), job_id, prepared, terms, hops, origin, accepted, expiry_seconds, engine, claim)
 
 
 def _asker(message: Message | None) -> str:
@@ -245,15 +262,12 @@ def _style(reply: str | None, prepared: Prepared) -> str:
     return style
 
 
-def _terms(
-    job_id: str, layer: RedisChannelLayer, replies: list[Reply], prepared: Prepared, *, alias: str, style: str
-) -> Terms:
+def _terms(layer: RedisChannelLayer, replies: list[Reply], prepared: Prepared, *, alias: str, style: str) -> Terms:
     limits, settings = layer.limits, conf.current()
     return Terms(
         style=style,
         replies=replies,
         queued=any(reply.kind == "queue" for reply in replies),
-        trail=trail.onward(f"job.{job_id}"),
         of=len(prepared.members),
         grouped=not isinstance(prepared.finals, str),
         alias=alias,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,7 +28,8 @@ FAILED_TEXT = "the task failed"
 FAULTS = {
     "unsendable_result": "its result cannot be JSON: return text, numbers, booleans, None, lists, dicts, dates, UUIDs",
     "not_a_message": 'with reply="message" it returns a dict of text, bytes, numbers, booleans, None, lists and dicts',
-    "result_too_large": "its result is larger than the layer's max_message_bytes: return a reference, or raise that",
+    "result_too_large": "its result is larger than the layer's max_message_bytes: include chancelery.tasks.urls in the "
+    "URLconf, so that clients can fetch it, up to JOB_RESULT_BYTES; or return less, or raise max_message_bytes",
 }
 """Why a result could not be sent, by the code that the client gets, and what to do."""
 
@@ -45,6 +47,8 @@ class Event(NamedTuple):
     """Under which the log has the whole of an error."""
     sender: str = ""
     """Of the trail's last hop: what caused it."""
+    fraction: float | None = None
+    """Of progress: how much of its task is done, from 0 to 1; None if it does not say."""
 
 
 class Result(NamedTuple):
@@ -63,6 +67,12 @@ class Result(NamedTuple):
 def event(kind: str, data: dict[str, Any], sender: str = "") -> Event:
     """Return an event that sockets and groups get. Raises: TypeError, ValueError when *data* cannot be JSON."""
     return Event(kind, _json(data), b"", sender=sender)
+
+
+def progress(told: dict[str, Any], done: Any, total: Any, note: str | None, sender: str) -> Event:
+    """Return the event that a task has done so much. Raises: TypeError, ValueError when it cannot be JSON."""
+    found = event("progress", {**told, "done": done, "total": total, "note": note}, sender)
+    return found._replace(fraction=_fraction(done, total))
 
 
 def accepted(of: int, eta: datetime | None, sender: str) -> Event:
@@ -120,6 +130,11 @@ def result(value: Any) -> Result:
 def _json(data: Any) -> bytes:
     text = json.dumps(data, cls=DjangoJSONEncoder, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode()
+
+
+def _fraction(done: Any, total: Any) -> float | None:
+    known = all(isinstance(part, int | float | Decimal) for part in (done, total))
+    return min(max(float(done / total), 0.0), 1.0) if known and total > 0 else None
 
 
 def _new_reference() -> str:

@@ -8,11 +8,12 @@ not to go on without their socket are ended by what is here.
 from __future__ import annotations
 
 import functools
+import math
 
 from celery import shared_task
 from kombu.exceptions import OperationalError
 
-from chancelery import outbox
+from chancelery import conf, outbox
 from chancelery.exceptions import UnknownJob
 from chancelery.log import room
 from chancelery.message import Message
@@ -25,6 +26,13 @@ from chancelery.tasks.resume import MISSED, resume
 _LISTED = record.loaded("listed.lua")
 _LEAVE = record.loaded("leave.lua")
 _LAPSED = record.loaded("lapsed.lua")
+_UNHEARD = record.loaded("unheard.lua")
+_GOODBYES = frozenset({1000, 1001, 1005})
+"""The codes of sockets that were closed by who had heard all there was."""
+
+UNHEARD_SECONDS = 90
+"""How long it takes, at most, to find a socket dead: pings unanswered, or the lease of its process over."""
+
 _log = room("tasks")
 
 
@@ -32,8 +40,9 @@ def deliver_inbox(message: Message) -> None:
     """
     Have the socket of *message* told what the jobs of its user have said while no socket of theirs was open.
 
-    When the consumer has returned, so that a connecting socket is accepted before; at once outside of consumers. The
-    jobs go on telling it then. Nothing is done for who is not logged in. Raises: LayerUnavailable.
+    What they have told sockets that were found dead soon after is told again. When the consumer has returned, so that a
+    connecting socket is accepted before; at once outside of consumers. The jobs go on telling it then. Nothing is done
+    for who is not logged in. Raises: LayerUnavailable.
     """
     user = user_of(message)
     if not user.startswith("user:") or message.reply_channel is None:
@@ -61,7 +70,8 @@ def leave(message: Message) -> None:
     Raises: LayerUnavailable.
     """
     if message.reply_channel is not None:
-        _end_without(message.reply_channel.name, has_gone=True)
+        was_dead = message.get("code") not in _GOODBYES
+        _end_without(message.reply_channel.name, has_gone=True, was_dead=was_dead)
 
 
 def end_if_gone(socket: str) -> None:
@@ -80,14 +90,18 @@ def lapse(job_id: str) -> None:
 
 
 def _deliver(message: Message, asking: Asking) -> None:
+    engine = backend.current()
+    with engine.reporting():
+        engine.records.run(_UNHEARD, "", [asking.user, UNHEARD_SECONDS * 1000])
     for job_id, _, _ in reversed(listed(f"inbox:{asking.user}")):
         resume(message, job_id, asking, MISSED)
 
 
-def _end_without(socket: str, *, has_gone: bool) -> None:
+def _end_without(socket: str, *, has_gone: bool, was_dead: bool = False) -> None:
     engine = backend.current()
+    remembered = math.ceil(conf.current().job_result_expiry) if was_dead else 0
     with engine.reporting():
-        found = engine.records.run(_LEAVE, "", [socket, "1" if has_gone else "0"])
+        found = engine.records.run(_LEAVE, "", [socket, "1" if has_gone else "0", remembered])
     for job_id, wait_ms in found:
         if wait_ms:
             _lapse_later(job_id.decode(), wait_ms / 1000)

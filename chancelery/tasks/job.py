@@ -44,7 +44,9 @@ class Job:
     def result(self) -> Any:
         """The data of the job's `result`, as clients were sent it; None while there is none, and for bytes."""
         last = self._events(1)
-        return last[0]["data"] if last and last[0]["kind"] == "result" else None
+        if not last or last[0]["kind"] != "result":
+            return None
+        return self._kept_apart() if "at" in last[0] else last[0]["data"]
 
     def events(self) -> list[dict[str, Any]]:
         """Return what the job has said and is kept, oldest first: dicts of job, seq, kind and data."""
@@ -109,13 +111,19 @@ class Job:
         with engine.reporting():
             return engine.due.reschedule(self.id, due, told)
 
+    def _kept_apart(self) -> Any:
+        engine = backend.current()
+        with engine.reporting():
+            found = engine.records.kept_apart(self.id)
+        return None if found is None else json.loads(found)
+
     def _events(self, last: int | None) -> list[dict[str, Any]]:
         engine = backend.current()
         with engine.reporting():
             kept = engine.records.events(self.id, last)
         if not kept:
             _ = self.state
-        return [{"job": self.id, "seq": seq, "kind": kind, "data": json.loads(data)} for seq, kind, data in kept]
+        return kept
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and other.id == self.id

@@ -8,7 +8,9 @@ took place already does not take place again.
 
 from __future__ import annotations
 
+import functools
 import json
+import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -16,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from chancelery import trail
-from chancelery.deployment import scripts
+from chancelery.deployment import scripts, wire
 from chancelery.exceptions import UnknownJob
 from chancelery.layers import codec
 from chancelery.layers.codec import Envelope
@@ -24,20 +26,22 @@ from chancelery.layers.redis.keys import COMMON
 from chancelery.tasks.canvas import Member, Prepared, final_ids
 from chancelery.tasks.events import Event, Result
 from chancelery.tasks.replies import Reply
-from chancelery.trail import Hop
 
 VERSION = 1
 _PACKAGE = "chancelery.tasks.scripts"
 _SHARED = (*COMMON, (_PACKAGE, "waiting.lua"), (_PACKAGE, "jobs.lua"))
-_RECORD = scripts.load(*_SHARED, (_PACKAGE, "attach.lua"), (_PACKAGE, "record.lua"))
-_SETTLE = scripts.load(*_SHARED, (_PACKAGE, "settle.lua"))
-_EVENT = scripts.load(*_SHARED, (_PACKAGE, "event.lua"))
-_FINISH = scripts.load(*_SHARED, (_PACKAGE, "finish.lua"))
+_OVERALL = (_PACKAGE, "overall.lua")
+_RECORDING = ("attach.lua", "keeping.lua", "overdue.lua", "opening.lua", "record.lua")
+_RECORD = scripts.load(*_SHARED, _OVERALL, *((_PACKAGE, name) for name in _RECORDING))
+_SETTLE = scripts.load(*_SHARED, _OVERALL, (_PACKAGE, "apart.lua"), (_PACKAGE, "settle.lua"), even_full=True)
+_EVENT = scripts.load(*_SHARED, _OVERALL, (_PACKAGE, "event.lua"))
+_FINISH = scripts.load(*_SHARED, (_PACKAGE, "finish.lua"), even_full=True)
+_PUBLISHED = scripts.load((_PACKAGE, "published.lua"))
 
 
-def loaded(*names: str) -> scripts.Script:
+def loaded(*names: str, even_full: bool = False) -> scripts.Script:
     """Return the script of jobs that stands in the last of these files, and uses what is in those before it."""
-    return scripts.load(*_SHARED, *((_PACKAGE, name) for name in names))
+    return scripts.load(*_SHARED, *((_PACKAGE, name) for name in names), even_full=even_full)
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +52,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     replies: list[Reply]
     queued: bool
     """Whether an ordinary channel is among them."""
-    trail: tuple[Hop, ...]
     of: int
     """The number of the job's tasks."""
     grouped: bool
@@ -79,8 +82,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """The key under which only so many jobs run at a time, or an empty string."""
     most: int = 0
     """How many."""
-    eta_ms: int = 0
-    """When its first tasks were to begin, if they wait for that in Redis; else 0."""
 
 
 class Running(NamedTuple):
@@ -113,6 +114,21 @@ class Settled(NamedTuple):
     """How many addresses had no room for the event."""
 
 
+LACKS_ADDRESS = Settled("", "", 0)
+"""Nothing was settled: first an address is wanted."""
+
+
+class Apart(NamedTuple):
+    """How results are kept that are too large for a frame."""
+
+    address: str
+    """Where it is had; an empty string while nobody has asked."""
+    most_bytes: int
+    """The largest; 0 when none are kept."""
+
+
+NOWHERE = Apart("", 0)
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_terms = msgspec.msgpack.Decoder(tuple[int, Terms]).decode
 
@@ -122,6 +138,7 @@ class Records:
 
     def __init__(self, client: Any, prefix: str) -> None:
         self._client = client
+        self._call = functools.partial(wire.call_quickly, client)
         self._prefix = prefix
 
     def record(
@@ -130,66 +147,94 @@ class Records:
         prepared: Prepared,
         *,
         terms: Terms,
+        hops: trail.Trail,
         origin: bytes,
         accepted: Event,
         expiry_seconds: int,
         claim: str = "",
+        opening: Sequence[Any] = (),
     ) -> str:
         """
-        Record a job and tell that it was accepted, in one step. Recorded already, it stays as it is.
+        Record a job, tell that it was accepted and publish its *opening*, in one step. Recorded already, it stays as it
+        is, and nothing is published.
 
         Returns its id; or that of a job which goes on under the same `dedupe`, and tells this one's addresses, too.
 
-        origin: the message that the job came from, an envelope of `chancelery.layers.codec`. claim: for the socket that
-        it is of, and nobody else.
+        hops: the job's trail. origin: the message that it came from, an envelope of `chancelery.layers.codec`.
+        claim: for the socket that it is of, and nobody else. opening: see `scripts/opening.lua`.
         """
         finals = set(final_ids(prepared.finals))
         members = (part for member in prepared.members for part in _described(member, finals))
         head = (_encode((VERSION, terms)), _encode(prepared.finals), len(finals), origin)
         told = (accepted.json, accepted.packed, accepted.sender, trail.process_label(), claim)
-        answer = _RECORD(self._client, [self._key(job_id)], [*head, expiry_seconds, *told, *members])
+        opens = _encode(opening) if opening else b""
+        args = [*head, expiry_seconds, *told, opens, _beginning(hops), *members]
+        answer = _RECORD.run(self._call, [self._key(job_id)], args)
         return answer.decode() if isinstance(answer, bytes) else job_id
 
-    def settle(self, job_id: str, stored: Sequence[Any], told: Event | Result | None) -> Settled | None:
+    def published(self, job_id: str) -> None:
+        """Note that the rest of what a job begins with is published, too."""
+        _PUBLISHED.run(self._call, [self._key(job_id)], [])
+
+    def settle(
+        self,
+        job_id: str,
+        stored: Sequence[Any],
+        told: Event | Result | None,
+        apart: Apart = NOWHERE,
+        *,
+        has_begun: bool = False,
+    ) -> Settled | None:
         """
         Store what Celery keeps of a task and let its job follow, in one step.
 
         stored: Celery's key, the task's id, the change, the attempt, Celery's value, seconds that it is kept.
-        Returns None when there is no such job or the task is none of its; nothing was stored then.
+        has_begun: whether it is the task itself that says so, whose job has started if nobody has said it yet.
+        Returns None when there is no such job or the task is none of its; and LACKS_ADDRESS when a result is to be kept
+        apart, but *apart* does not say at which address. Nothing was stored then.
         """
         key, *what = stored
-        args = [*what, trail.process_label()]
+        args = [*what, trail.process_label(), "1" if has_begun else "0"]
         if isinstance(told, Event):
             args += (told.kind, told.json, told.packed)
         elif told is not None:
-            args += (told.json, told.packed, "1" if told.is_message else "0", told.reference)
-        answer = _SETTLE(self._client, [self._key(job_id), key], args)
+            args += (told.json, told.packed, "1" if told.is_message else "0", told.reference, *apart)
+        answer = _SETTLE.run(self._call, [self._key(job_id), key], args)
+        if answer == b"address":
+            return LACKS_ADDRESS
         return Settled(answer[0].decode(), answer[1].decode(), answer[2]) if answer != -1 else None
 
     def tell(self, job_id: str, event: Event, task_id: str = "", attempt: int = 0, number: int = 0) -> str:
         """Tell of *event*, a chunk or progress, and return the job's state. Raises: UnknownJob."""
         told = (event.kind, event.json, event.packed, event.sender, trail.process_label())
-        return self._state(job_id, _EVENT(self._client, [self._key(job_id)], [*told, task_id, attempt, number]))
+        fraction = "" if event.fraction is None else f"{event.fraction:.6f}"
+        args = [*told, task_id, attempt, number, fraction]
+        return self._state(job_id, _EVENT.run(self._call, [self._key(job_id)], args))
 
     def finish(self, job_id: str, event: Event) -> str:
         """End the job with *event* unless it has ended, and return the state that it had. Raises: UnknownJob."""
         told = (event.kind, event.json, event.packed, event.sender, trail.process_label())
-        return self._state(job_id, _FINISH(self._client, [self._key(job_id)], told))
+        return self._state(job_id, _FINISH.run(self._call, [self._key(job_id)], told))
 
     def state(self, job_id: str) -> str:
         """Return the job's state: accepted, started, or the kind of the event that ended it. Raises: UnknownJob."""
-        return self._state(job_id, self._client.hget(self._key(job_id), "state"))
+        return self._state(job_id, self._call("HGET", self._key(job_id), "state"))
 
     def running(self, job_id: str) -> Running:
         """Return what the job's tasks need of it. Raises: UnknownJob."""
-        state, terms, origin = self._client.hmget(self._key(job_id), "state", "terms", "message")
+        state, terms, origin = self._call("HMGET", self._key(job_id), "state", "terms", "message")
         name = self._state(job_id, state)
         return Running(name, _decode_terms(terms)[1], codec.unpack(origin))
 
-    def events(self, job_id: str, last: int | None = None) -> list[tuple[int, str, bytes]]:
-        """Return (seq, kind, JSON) of the events that are kept, oldest first; of the *last* ones only."""
+    def events(self, job_id: str, last: int | None = None) -> list[dict[str, Any]]:
+        """Return the events that are kept, as sockets are told them, oldest first; of the *last* ones only."""
         found = self._client.xrevrange(f"{self._key(job_id)}:events", count=last)
-        return [(int(entry.split(b"-")[0]), fields[b"kind"].decode(), fields[b"data"]) for entry, fields in found[::-1]]
+        return [_event(job_id, entry, fields) for entry, fields in found[::-1]]
+
+    def kept_apart(self, job_id: str) -> bytes | None:
+        """Return the job's result as JSON if it was too large for a frame, and is kept still."""
+        found: bytes | None = self._client.get(f"{self._key(job_id)}:result")
+        return found
 
     def history(self, job_id: str) -> list[Told]:
         """Return the events that are kept, oldest first, with who told them and when."""
@@ -198,7 +243,7 @@ class Records:
 
     def run(self, script: scripts.Script, name: str, args: Sequence[Any]) -> Any:
         """Run a script on what is called *name* under the prefix of jobs."""
-        return script(self._client, [self._prefix + name], args)
+        return script.run(self._call, [self._prefix + name], args)
 
     def waits(self, name: str, seconds: float) -> bool:
         """Wait for a token on the bell called *name* under the prefix of jobs; tell whether there was one."""
@@ -221,10 +266,22 @@ def no_record(job_id: str) -> UnknownJob:
     )
 
 
+def _beginning(hops: trail.Trail) -> bytes:
+    """Return a trail as an envelope has it, but for one more hop at its end."""
+    kept = trail.before_one_more(hops)
+    return struct.pack(">BH", 0xDC, len(kept) + 1) + b"".join(map(_encode, kept))
+
+
+def _event(job_id: str, entry: bytes, fields: dict[bytes, bytes]) -> dict[str, Any]:
+    said = json.loads(b'{"data":%b%b}' % (fields[b"data"], fields.get(b"apart", b"")))
+    return {"job": job_id, "seq": int(entry.split(b"-")[0]), "kind": fields[b"kind"].decode(), **said}
+
+
 def _told(fields: dict[bytes, bytes]) -> Told:
     at = datetime.fromtimestamp(int(fields[b"at"]) / 1000, UTC)
     return Told(fields[b"kind"].decode(), json.loads(fields[b"data"]), at, fields.get(b"process", b"").decode())
 
 
 def _described(member: Member, finals: set[str]) -> tuple[str, str, str]:
-    return member.id, "1" if member.id in finals else "0", member.name
+    place = f"{member.parent} {member.position} {member.share:.6g} {member.name}"
+    return member.id, "1" if member.id in finals else "0", place

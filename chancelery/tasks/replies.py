@@ -14,6 +14,7 @@ from chancelery.channel import Channel, Group
 from chancelery.layers.redis import keys
 from chancelery.message import Message
 from chancelery.registry import DEFAULT_CHANNEL_LAYER, ChannelLayerWrapper, channel_layers
+from chancelery.tasks.streams import stream_of
 
 NO_ADDRESS: Final = object()
 """As `reply_to`: nobody is told, the outcome stays with the job."""
@@ -27,6 +28,8 @@ class Reply(NamedTuple):
     name: str
     terms: int
     """Of a channel, when the job was recorded: its capacity and attempts, as `keys.terms` packs them."""
+    stream: str = ""
+    """Of a socket with a demultiplexer: the stream that it is told on."""
 
 
 def addresses(message: Message | None, reply_to: Any) -> tuple[ChannelLayerWrapper, list[Reply]]:
@@ -41,7 +44,7 @@ def addresses(message: Message | None, reply_to: Any) -> tuple[ChannelLayerWrapp
     layers = {target.channel_layer.alias: target.channel_layer for target in targets}
     if len(layers) > 1:
         raise ValueError(f"reply_to names channels or groups of several channel layers, {', '.join(layers)}: use one")
-    return next(iter(layers.values())), list(dict.fromkeys(map(_reply, targets)))
+    return next(iter(layers.values())), list(dict.fromkeys(_reply(target, message) for target in targets))
 
 
 def _targets(message: Message | None, reply_to: Any) -> list[Channel | Group]:
@@ -66,9 +69,11 @@ def _listed(reply_to: Any) -> list[Any]:
     return list(reply_to) if isinstance(reply_to, Iterable) and not isinstance(reply_to, str | bytes) else [reply_to]
 
 
-def _reply(target: Channel | Group) -> Reply:
+def _reply(target: Channel | Group, message: Message | None) -> Reply:
     if isinstance(target, Group):
         return Reply("group", target.name, 0)
     kind = "socket" if "!" in target.name else "queue"
     layer = target.channel_layer.layer
-    return Reply(kind, target.name, keys.terms(layer.capacity_of(target.name), layer.attempts_of(target.name)))
+    terms = keys.terms(layer.capacity_of(target.name), layer.attempts_of(target.name))
+    is_asking = message is not None and message.reply_channel is not None and message.reply_channel.name == target.name
+    return Reply(kind, target.name, terms, stream_of(message) if is_asking else "")

@@ -14,11 +14,12 @@ from chancelery.message import Message
 from chancelery.tasks import record
 from chancelery.tasks.claims import Asking, is_of_socket
 from chancelery.tasks.engine import backend
+from chancelery.tasks.streams import stream_of
 
 MISSED = -1
 """In the place of a seq: what no socket of the owner's was told."""
 
-_RESUME = record.loaded("holders.lua", "resume.lua")
+_RESUME = record.loaded("overall.lua", "holders.lua", "resume.lua")
 
 
 def resume(message: Message, job_id: str, asking: Asking, after: int) -> dict[str, Any] | None:
@@ -32,7 +33,12 @@ def resume(message: Message, job_id: str, asking: Asking, after: int) -> dict[st
     if "!" not in asking.socket or not isinstance(layer, RedisChannelLayer):
         return None
     terms = keys.terms(layer.capacity_of(asking.socket), layer.attempts_of(asking.socket))
-    told = (trail.onward(asking.socket)[-1].sender, trail.process_label(), "1" if is_of_socket(message) else "0")
+    told = (
+        trail.onward(asking.socket)[-1].sender,
+        trail.process_label(),
+        "1" if is_of_socket(message) else "0",
+        stream_of(message),
+    )
     engine = backend.current()
     for _ in range(conf.current().job_events + 1):
         with engine.reporting():

@@ -47,8 +47,8 @@ class RunningJob:
         Cheap to call often: the latest wins, and at most 20 are sent in a second. Nothing keeps them, and what cannot
         be sent is logged. Raises: TypeError, ValueError when it cannot be JSON; MessageTooLarge.
         """
-        done_so_far = {"task": self._task_id, "name": self._name, "done": done, "total": total, "note": note}
-        self._held = self._event("progress", done_so_far)
+        told = {"task": self._task_id, "name": self._name}
+        self._held = self._small(events.progress(told, done, total, note, self._name))
         if time.monotonic() - self._told_at >= PROGRESS_SECONDS:
             self._flush()
 
@@ -61,7 +61,8 @@ class RunningJob:
         """
         if not isinstance(name, str):
             raise TypeError(f"stream() takes the stream's name first, as text, not {name!r}")
-        event = self._event("chunk", {"task": self._task_id, "stream": name, "chunk": chunk})
+        told = {"task": self._task_id, "stream": name, "chunk": chunk}
+        event = self._small(events.event("chunk", told, sender=self._name))
         self._flush()
         self._chunks += 1
         self._tell(event, self._chunks)
@@ -109,12 +110,11 @@ class RunningJob:
         except (LayerUnavailable, UnknownJob) as error:  # no reason to lose what the task does
             _log.warning("job %s: progress of %s was not sent: %s", self.id, self._name, error)
 
-    def _event(self, kind: str, data: dict[str, Any]) -> Event:
-        event = events.event(kind, data, sender=self._name)
+    def _small(self, event: Event) -> Event:
         if len(event.json) > self._max_bytes:
             raise MessageTooLarge(
-                f"a {kind} of {len(event.json)} bytes: at most {self._max_bytes} are allowed; send less at a time, or "
-                f"raise the layer's max_message_bytes"
+                f"a {event.kind} of {len(event.json)} bytes: at most {self._max_bytes} are allowed; send less at a "
+                f"time, or raise the layer's max_message_bytes"
             )
         return event
 

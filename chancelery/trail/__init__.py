@@ -67,10 +67,12 @@ def current() -> Trail:
 def onward(channel: str) -> Trail:
     """Return the current trail with one more hop: this code sends to *channel*, now."""
     hop = Hop(_sender.get(), channel, process_label(), time.time_ns() // 1_000_000)
-    trail = _trail.get()
-    if len(trail) >= MAX_HOPS:
-        trail = (trail[0], *trail[2 - MAX_HOPS :])
-    return (*trail, hop)
+    return (*before_one_more(_trail.get()), hop)
+
+
+def before_one_more(trail: Trail) -> Trail:
+    """Return what is kept of *trail* when it gets another hop."""
+    return trail if len(trail) < MAX_HOPS else (trail[0], *trail[2 - MAX_HOPS :])
 
 
 @contextlib.contextmanager

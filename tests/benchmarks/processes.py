@@ -61,6 +61,10 @@ class Running:
         """The processes of each role."""
         return self._pids
 
+    def log(self, role: str) -> str:
+        """Return what the processes of a role have written."""
+        return "".join(path.read_text(errors="replace") for path in self._logs.glob(f"{role}*"))
+
     def measure(self, load: str, seconds: float) -> dict[str, Any]:
         """Run *load* in a process of its own. Raises: FailedError, with the end of every log."""
         if load == "celery" and "celery" not in self._pids:

@@ -10,37 +10,34 @@ docs/explanation/how-it-is-proved.md.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import secrets
 import shutil
-import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from tests.faults import long_run
 from tests.faults.check import check
 from tests.faults.episode import Episode
+from tests.faults.processes import ROOT
 from tests.faults.recorder import read_events
-from tests.faults.state import Result, State, code_now, summary
+from tests.faults.state import Result, State, code_now
 
 PER_EPISODE = 40
 KEEPS = ("all", "nothing", "all", "second")
 """What Redis keeps when it is killed, from episode to episode."""
 MOST_SHOWN = 20
+CHECKER = ROOT / "tests" / "faults"
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--seed", type=int, help="where the random numbers begin (drawn, and printed)")
+    parser = long_run.parser("tests.faults", __doc__)
     parser.add_argument("--faults", type=int, default=350, help="how many faults in all (350)")
     parser.add_argument("--per-episode", type=int, default=PER_EPISODE, help=f"faults in one go ({PER_EPISODE})")
     parser.add_argument("--kinds", help="faults of each episode, in order, separated by commas (drawn)")
     parser.add_argument("--keeps", choices=sorted(set(KEEPS)), help="what a killed Redis keeps (takes turns)")
-    parser.add_argument("--state", type=Path, help="a folder that keeps what was proved (a temporary one)")
-    parser.add_argument("--summary", action="store_true", help="only print what was proved")
     return parser.parse_args()
 
 
@@ -64,7 +61,7 @@ def run_episode(folder: Path, plan: Result, count: int, kinds: list[str]) -> Res
 def run(chosen: argparse.Namespace, state: State) -> bool:
     """Run what is left to run; return whether nothing was violated."""
     seed = chosen.seed if chosen.seed is not None else secrets.randbelow(1_000_000)
-    code = code_now()
+    code = code_now(CHECKER)
     print(f"seed {seed}, code {code}, records in {state.folder}", flush=True)
     while True:
         done = state.of_seed(seed, code)
@@ -76,7 +73,7 @@ def run(chosen: argparse.Namespace, state: State) -> bool:
         plan = Result(code, seed, number, chosen.keeps or KEEPS[number % len(KEEPS)])
         kinds = chosen.kinds.split(",") if chosen.kinds else []
         result = run_episode(state.folder / f"seed-{seed}-episode-{number}", plan, count, kinds)
-        if code_now() != code:
+        if code_now(CHECKER) != code:
             print("the code has changed: the last episode proves nothing, and is not counted", flush=True)
             return False
         state.add(result)
@@ -92,20 +89,5 @@ def described(result: Result) -> str:
     return "\n  ".join([head, *result.violations])
 
 
-def main() -> int:
-    chosen = options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with contextlib.ExitStack() as stack:
-        folder = chosen.state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
-        folder.mkdir(parents=True, exist_ok=True)
-        state = State(folder)
-        try:
-            fine = chosen.summary or run(chosen, state)
-        except KeyboardInterrupt:
-            fine = False
-        print("\n".join(summary(state.results(), code_now())))
-    return 0 if fine else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(long_run.main(options(), run, (CHECKER,)))

@@ -18,14 +18,14 @@ import asyncio
 import contextlib
 import json
 import random
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from tests.faults.orders import obey_orders, say
 from tests.faults.recorder import Recorder
 
 OPEN_SECONDS = 8
@@ -158,11 +158,11 @@ class Crowd:
         for browser in self._browsers:
             browser.calm.set()
         await self._until(lambda: all(browser.settled for browser in self._browsers))
-        self._say("calm", {browser.channel: browser.room for browser in self._browsers})
+        say("calm", {browser.channel: browser.room for browser in self._browsers})
 
     async def heard(self, name: str) -> None:
         await self._until(lambda: all(name in browser.heard for browser in self._browsers if browser.socket))
-        self._say("heard", name)
+        say("heard", name)
 
     async def abort(self, count: str) -> None:
         for browser in self._random.sample(self._browsers, min(int(count), len(self._browsers))):
@@ -173,27 +173,12 @@ class Crowd:
             browser.leaving = True
         await asyncio.gather(*(browser.socket.close() for browser in self._browsers if browser.socket))
         await asyncio.wait(self._lives, timeout=OPEN_SECONDS)
-        self._say("closed", [browser.name for browser in self._browsers if browser.socket])
+        say("closed", [browser.name for browser in self._browsers if browser.socket])
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         async with self._news:
             await self._news.wait_for(condition)
 
-    @staticmethod
-    def _say(what: str, value: object) -> None:
-        print(json.dumps({what: value}), flush=True)
-
-
-async def main() -> None:
-    orders = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    crowd = Crowd(Spec(**json.loads(await orders.readline())))
-    under_way: set[asyncio.Task[Any]] = set()
-    while line := await orders.readline():
-        word, _, rest = line.decode().strip().partition(" ")
-        obey: Callable[[str], Awaitable[None]] = getattr(crowd, word)
-        under_way.add(asyncio.ensure_future(obey(rest)))
-
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(obey_orders(lambda words: Crowd(Spec(**words))))

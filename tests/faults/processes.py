@@ -67,7 +67,7 @@ class Slot:
 
     def await_ready(self, seconds: float = START_SECONDS) -> None:
         """Return once it is up. Raises: TimeoutError, with the end of its log."""
-        wait_for(self._is_ready, seconds, self._complaint)
+        wait_for(self.is_ready, seconds, self._complaint)
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -110,7 +110,8 @@ class Slot:
             log.seek(self._read_from)
             return log.read().decode(errors="replace")
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Tell whether it is up."""
         if isinstance(self._ready, str):
             return re.search(self._ready, self.log_since_start()) is not None
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._ready), timeout=1):
@@ -139,7 +140,7 @@ class Servant:
 
     def answer(self, seconds: float = START_SECONDS) -> Any:
         """Return what the next line says. Raises: TimeoutError."""
-        wait_for(self._has_line, seconds, lambda: f"no answer from {self.process.args!r}")
+        wait_for(self.has_answer, seconds, lambda: f"no answer from {self.process.args!r}")
         line, _, self._rest = self._rest.partition(b"\n")
         return json.loads(line)
 
@@ -149,7 +150,8 @@ class Servant:
         self._orders.close()
         self._answers.close()
 
-    def _has_line(self) -> bool:
+    def has_answer(self) -> bool:
+        """Tell whether an answer is there to be taken. Raises: ChildProcessError when none will ever be."""
         self._rest += self._answers.read() or b""
         if b"\n" not in self._rest and self.process.poll() is not None:
             raise ChildProcessError(f"{self.process.args!r} ended with {self.process.returncode}")

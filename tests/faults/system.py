@@ -11,12 +11,12 @@ import json
 import os
 import random
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from chancelery.layers.redis import RedisChannelLayer
 from tests.faults.clients import Spec
+from tests.faults.keeper import Keeper
 from tests.faults.processes import Servant, Slot, free_port
 from tests.faults.recorder import Recorder
 from tests.faults.store import Store
@@ -30,22 +30,17 @@ LAYER: dict[str, Any] = {
     "lane_capacity": 10000,
 }
 THREADS = 2
-HUNG_SECONDS = 25
 ROOMS = ["red", "green", "blue"]
 
 
-class System:
+class System(Keeper):
     """keeps: how much of what Redis acknowledged survives its death, see `store`."""
 
     def __init__(
         self, folder: Path, keeps: str, seed: str, *, workers: int, sockets: int, stack: contextlib.ExitStack
     ) -> None:
-        self.record = Recorder(folder, "driver")
+        super().__init__(Recorder(folder, "driver"))
         self.folder, self._stack = folder, stack
-        self._due: dict[str, float] = {}
-        """slot -> when another process takes the place of the one that was killed"""
-        self._terminating: dict[str, float] = {}
-        """slot -> since when"""
         self.store = Store(folder, keeps, self.record)
         stack.callback(self.store.stop)
         self.store.start()
@@ -73,49 +68,10 @@ class System:
             slot.start()
         self.await_ready()
 
-    def await_ready(self) -> None:
-        """Return when every process is up."""
-        for slot in self.slots:
-            slot.await_ready()
-
     def network(self, do: str, names: list[str], **how: Any) -> None:
         """Have the proxy misbehave, or heal, towards the processes called *names*."""
         self._proxy.order(json.dumps({"do": do, "to": names, **how}))
         self._proxy.answer()
-
-    def kill(self, slot: Slot, pause: float) -> None:
-        """Kill a process; another takes its place *pause* seconds later."""
-        slot.kill()
-        self._terminating.pop(slot.name, None)
-        self._due[slot.name] = time.monotonic() + pause
-
-    def terminate(self, slot: Slot) -> None:
-        """Have a process drain; another takes its place when it has ended."""
-        slot.thaw()
-        slot.terminate()
-        self._terminating[slot.name] = time.monotonic()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every process is there, and to stay."""
-        return not self._terminating and all(slot.alive for slot in self.slots)
-
-    def tend(self) -> None:
-        """Start what died on purpose and is due; a process that died by itself or hangs is recorded."""
-        now = time.monotonic()
-        for slot in self.slots:
-            began = self._terminating.get(slot.name)
-            if slot.alive and began is not None and now - began > HUNG_SECONDS:
-                self.record("hung", name=slot.name)
-                self.kill(slot, 0)
-            if not slot.alive and now >= self._due.get(slot.name, 0):
-                if self._terminating.pop(slot.name, None) is None and self._due.pop(slot.name, None) is None:
-                    self._record_death(slot)
-                slot.start()
-
-    def _record_death(self, slot: Slot) -> None:
-        assert slot.process is not None
-        self.record("died", name=slot.name, target=slot.process.pid, status=slot.process.returncode)
 
     def _gateway(self, name: str, port: int) -> Slot:
         application = "tests.faults.site.asgi:channel_layer"

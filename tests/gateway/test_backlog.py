@@ -97,6 +97,25 @@ def test_a_close_waits_behind_the_frames_and_none_makes_it_go(policy):
     assert left(waiting) == [Close(4000)]
 
 
+@pytest.mark.parametrize("policy", ["drop_oldest", "keep_latest"])
+def test_frames_that_are_kept_outlive_all_others(policy):
+    waiting = backlog(policy)
+    for name in range(10):
+        waiting.add(*frames(name))
+        if name in {0, 4}:
+            assert waiting.add(Frame(f"kept {name}".ljust(10), keep=True)) is not None
+    assert [text for text in left(waiting) if "kept" in text] == ["kept 0", "kept 4"]
+
+
+@pytest.mark.parametrize("policy", ["close", "drop_oldest", "keep_latest"])
+def test_a_client_for_whom_too_much_waits_that_is_kept_is_too_slow(policy):
+    waiting = backlog(policy)
+    waiting.add(*frames("first"))
+    kept = [waiting.add(Frame(str(number).ljust(10), keep=True)) for number in range(4)]
+    assert kept[:2] == [0, 0]
+    assert kept[-1] is None
+
+
 def test_empty_frames_are_bounded_too():
     waiting = backlog("drop_oldest", size=10 * COST_OF_WAITING)
     assert sum(waiting.add(Frame("")) for _ in range(100)) == 90

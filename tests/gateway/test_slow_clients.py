@@ -68,6 +68,17 @@ async def test_with_drop_oldest_it_gets_the_newest(layer, settings, caplog):
 
 
 @on_a_loop
+async def test_what_is_kept_reaches_it_whatever_is_dropped(layer, settings):
+    settings.CHANCELERY = {"OUTGOING_POLICY": "drop_oldest", "OUTGOING_BUFFER_BYTES": 700}
+    frames = [{"text": f"{number:04}" + "x" * 100} for number in range(10)]
+    frames[2]["keep"] = True
+    _, client = await lagging(layer, *frames)
+    client.read()
+    await until(lambda: len(client.texts) == 4)
+    assert [text[:4] for text in client.texts] == ["0000", "0002", "0008", "0009"]
+
+
+@on_a_loop
 async def test_with_keep_latest_it_gets_the_latest_and_the_latest_of_each_key(layer, settings):
     settings.CHANCELERY = {"OUTGOING_POLICY": "keep_latest"}
     prices = [{"text": f"{name} {price}", "key": name} for price in range(3) for name in ("EUR", "USD")]

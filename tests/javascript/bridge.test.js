@@ -110,6 +110,35 @@ test("stream(name).send sends the payload on that stream", () => {
   assert.deepEqual(socket.sent, ['{"stream":"desk","payload":{"a":1}}']);
 });
 
+test("jobs that are heard on a stream are told of, and asked for, on that stream", async () => {
+  const { bridge, socket } = connected();
+  bridge.demultiplex("sums", () => assert.fail("it is about a job"));
+  const on = (stream, payload) => socket.says({ stream, payload });
+  on("sums", { job: "j", seq: 1, kind: "accepted", data: { of: 1, eta: null }, claim: "signed" });
+  const job = bridge.job("j");
+  const cancelled = job.cancel();
+  assert.deepEqual(JSON.parse(socket.sent.at(-1)), {
+    stream: "sums", payload: { job: "j", do: "cancel", claim: "signed" },
+  });
+  on("sums", { job: "j", do: "cancel", done: false });
+  assert.equal(await cancelled, false);
+  on("sums", { job: "j", seq: 2, kind: "result", data: 7 });
+  assert.equal(await job.result, 7);
+});
+
+test("stream(name) asks for jobs on that stream, of which nothing came yet", async () => {
+  const { bridge, socket } = connected();
+  const resumed = bridge.stream("sums").job("k").resume("signed");
+  const list = bridge.stream("sums").jobs();
+  assert.deepEqual(socket.sent.map((text) => JSON.parse(text)), [
+    { stream: "sums", payload: { job: "k", do: "resume", after: 0, claim: "signed" } },
+    { stream: "sums", payload: { job: null, do: "list" } },
+  ]);
+  socket.says({ stream: "sums", payload: { job: "k", do: "resume", done: true, state: "result", seq: 1 } });
+  socket.says({ stream: "sums", payload: { job: null, do: "list", jobs: [] } });
+  assert.deepEqual([await resumed, await list], [true, []]);
+});
+
 test("a frame that is not JSON is an error if somebody listens, and only a message event if nobody does", async () => {
   const { bridge, socket } = connected();
   const frames = [];

@@ -58,6 +58,20 @@ test("events that came before anybody asked for the job are heard, in order, by 
   assert.deepEqual(await job.result, { words: 8 });
 });
 
+test("a result that no frame can carry is fetched, when somebody asks for it", async () => {
+  const asked = [];
+  const answers = [{ ok: true, json: async () => ({ words: 8 }) }, { ok: false, status: 404 }];
+  mock.method(globalThis, "fetch", async (at) => (asked.push(at), answers.shift()));
+  const { bridge, socket } = connected();
+  for (const id of ["j", "k"]) socket.says({ ...frame(1, "result", null, id), at: `/results/${id}/`, bytes: 9 });
+  await settled();
+  assert.deepEqual(asked, []);
+  assert.deepEqual(await bridge.job("j").result, { words: 8 });
+  const { code, message } = await rejected(bridge.job("k").result);
+  assert.deepEqual([code, message], ["not_fetched", "the result could not be fetched (404)"]);
+  assert.deepEqual(asked, ["/results/j/", "/results/k/"]);
+});
+
 test("events that are repeated are heard once, and old progress not at all", async () => {
   const { bridge, socket } = connected();
   const heard = listened(bridge.job("j"));

@@ -21,6 +21,7 @@ bridge.demultiplex("chat", (message) => {
   message.text;
 });
 const sent: boolean = bridge.send({ a: 1 }) && bridge.stream("chat").send({ text: "hi" });
+bridge.stream("chat").job("id").on("result", (data) => data);
 
 const socket: Line | null = bridge.socket;
 socket?.addEventListener("open", () => {});

@@ -63,7 +63,9 @@ def test_a_job_is_escalated_run_and_told_of(jobs, socket):
     [ran] = jobs.run()
     assert (ran.name, ran.returned, ran.error) == (press.render.name, {"pages": 3}, None)
     events = list(iter(socket.receive, None))
-    assert [event["kind"] for event in events] == ["accepted", "started", "progress", "progress", "result"]
+    said = [event["kind"] for event in events]
+    assert [kind for kind in said if kind != "progress"] == ["accepted", "started", "result"]
+    assert set(said[2:-1]) == {"progress"}  # how many depends on how long the task took
     kept = [(event["seq"], event["kind"], event["data"]) for event in events if event["kind"] != "progress"]
     assert kept == [(event["seq"], event["kind"], event["data"]) for event in job.events()]
     assert (jobs.waiting, jobs.run()) == ([], [])

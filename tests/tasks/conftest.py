@@ -126,7 +126,7 @@ class Socket:
         """The events of one job, up to the one that ends it."""
         found = []
         for content in self.contents():
-            assert set(content) == {"text"}, content
+            assert {"text"} <= set(content) <= {"text", "key", "keep"}, content
             found.append(json.loads(content["text"]))
             self.claim = found[-1].pop("claim", self.claim)
             if found[-1]["kind"] in ENDS:

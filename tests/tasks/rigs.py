@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from tests.deployment.processes import free_port
 from tests.tasks.conftest import CeleryWorker
 
 PATIENCE_SECONDS = 60
+VISIBILITY_TIMEOUT = float(os.environ.get("CHANCELERY_TEST_VISIBILITY_TIMEOUT", "2"))
 COUNTS = "tests.tasks.project.consumers.counts"
 
 
@@ -48,6 +50,7 @@ class Rig:
             "DJANGO_SETTINGS_MODULE": "tests.tasks.project.hazards",
             "TESTS_REDIS_URL": self.deployment.url,
             "TESTS_PREFIX": self.deployment.prefix,
+            "TESTS_VISIBILITY_TIMEOUT": str(VISIBILITY_TIMEOUT),
             "TESTS_PLAIN": "yes" if self.plain else "",
         }
         worker = CeleryWorker(environment)

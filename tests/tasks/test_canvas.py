@@ -73,6 +73,45 @@ def test_every_task_carries_its_job_and_stores_its_result(name: str) -> None:
         assert sig.options["ignore_result"] is False
 
 
+PLACES: dict[str, tuple[Any, list[str]]] = {
+    "single": (number.s(1), ["1"]),
+    "chain": (chain(number.s(1), add.s(1)), ["1", "2"]),
+    "group": (group(number.s(1), number.s(2)), ["1", "2"]),
+    "chord": (chord([number.s(1), number.s(2)], total.s()), ["1", "2", "3"]),
+    "chord of chains": (chord([number.s(1) | add.s(1), number.s(2)], total.s()), ["1.1", "1.2", "2", "3"]),
+    "chord in a chain": (chain(number.s(1), group(add.s(1), add.s(2)), total.s()), ["1", "2.1", "2.2", "2.3"]),
+    "deep": (
+        chain(number.s(1), group(chain(add.s(1), group(add.s(1), add.s(2))), add.s(1))),
+        ["1", "2.1.1", "2.1.2.1", "2.1.2.2", "2.2"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_every_task_has_its_place_in_the_tree(name: str) -> None:
+    canvas, places = PLACES[name]
+    members = prepare(canvas, JOB).members
+    assert [f"{member.parent}.{member.position}".removeprefix(".") for member in members] == places
+    assert [member.share for member in members] == [1 / len(places)] * len(places)
+
+
+def test_tasks_weigh_what_their_signatures_say() -> None:
+    prepared = prepare(chain(number.s(1), add.s(1).set(weight=2.5), add.s(2).set(weight=0.5)), JOB)
+    assert [member.share for member in prepared.members] == [0.25, 0.625, 0.125]
+    assert not any("weight" in sig.options for sig in plain(prepared.canvas))
+
+
+@pytest.mark.parametrize("weight", [0, -1, "2", True, float("inf"), float("nan"), None])
+def test_what_is_no_weight_is_refused(weight: Any) -> None:
+    with pytest.raises(ValueError, match=r"the weight of .* is a number above 0"):
+        prepare(number.s(1).set(weight=weight), JOB)
+
+
+def test_a_group_has_no_weight_of_its_own() -> None:
+    with pytest.raises(ValueError, match="a group has the weight of its tasks"):
+        prepare(group(number.s(1), number.s(2)).set(weight=2), JOB)
+
+
 def test_callbacks_carry_the_job_too() -> None:
     canvas = number.s(1)
     canvas.link(add.s(1))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from celery import chain, chord, group
 
+from chancelery import Channel
 from chancelery.tasks import escalate
 from tests.tasks.conftest import Socket, ends_of
+from tests.tasks.project import tasks
 from tests.tasks.project.tasks import add, echoed, fails, number, total
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -81,7 +85,8 @@ def test_a_chain_tells_its_steps(socket: Socket) -> None:
     steps = {event["data"]["index"]: event["data"] for event in events if event["kind"] == "step"}
     assert set(steps) <= {1, 2}
     assert steps[1] == {
-        "task": f"{job.id}-1", "name": number.name, "state": "done", "index": 1, "of": 3, "done": 1
+        "task": f"{job.id}-1", "name": number.name, "state": "done", "parent": None, "index": 1,
+        "weight": 0.333333, "of": 3, "done": 1, "overall": 0.3333,
     }  # fmt: skip
 
 
@@ -90,6 +95,52 @@ def test_a_chord_tells_how_many_of_its_parts_are_done(socket: Socket) -> None:
     steps = [event["data"] for event in socket.events() if event["kind"] == "step"]
     assert [step["done"] for step in steps] == list(range(1, len(steps) + 1))
     assert {step["of"] for step in steps} == {5}
+
+
+def overall(event: dict[str, Any]) -> Any:
+    return event["data"].get("overall")
+
+
+def test_steps_have_their_place_in_the_tree(socket: Socket) -> None:
+    job = escalate(socket.message(), chain(number.s(1), group(add.s(1), add.s(2)), total.s()))
+    steps = [event["data"] for event in socket.events() if event["kind"] == "step"]
+    places = {step["task"]: (step["parent"], step["index"], step["weight"]) for step in steps}
+    known = {1: (None, 1, 0.25), 2: ("2", 1, 0.25), 3: ("2", 2, 0.25)}
+    assert places.items() <= {f"{job.id}-{at}": place for at, place in known.items()}.items()
+    assert {f"{job.id}-2", f"{job.id}-3"} & set(places)
+
+
+def test_progress_is_rolled_up_over_the_canvas(socket: Socket) -> None:
+    key = f"key.{uuid.uuid4().hex[:12]}"
+    canvas = chord([tasks.advances.s(to=5, then=key), number.s(1).set(weight=2)], total.s())
+    escalate(socket.message(), canvas)
+    told = []
+    for content in socket.contents():
+        told.append(json.loads(content["text"]))
+        kinds = {event["kind"] for event in told}
+        if {"step", "progress"} <= kinds:
+            break
+    known = [overall(event) for event in told if event["kind"] in {"progress", "step"}]
+    assert known in ([0.125, 0.625], [0.5, 0.625])
+    Channel(key).send({"go": "on"})
+    events = socket.events()
+    assert events[-1]["kind"] == "result"
+    assert [overall(event) for event in events[:-1]] in ([0.75], [])
+
+
+def test_a_task_that_is_tried_again_does_not_set_the_whole_back(socket: Socket) -> None:
+    escalate(socket.message(), chain(tasks.advances.s(to=8, then="fail"), tasks.advances.s(to=5)))
+    events = socket.events()
+    assert "retry" in [event["kind"] for event in events]
+    known = [overall(event) for event in events if event["kind"] in {"progress", "step"}]
+    assert known == sorted(known)
+    assert known[:2] == [0.4, 0.4]
+    assert events[-1]["data"] == 5
+
+
+def test_what_does_not_say_how_much_there_is_counts_when_it_is_done(socket: Socket) -> None:
+    escalate(socket.message(), tasks.advances.s(to=0))
+    assert [overall(event) for event in socket.events() if event["kind"] == "progress"] == [0]
 
 
 def test_a_canvas_can_be_escalated_again(socket: Socket) -> None:

@@ -66,7 +66,8 @@ class TestInsideOfCelery:
         progress = [event for event in events if event["kind"] == "progress"]
         assert {event["seq"] for event in progress} == {2}
         assert progress[-1]["data"] == {
-            "task": f"{job.id}-1", "name": tasks.working.name, "done": 1000, "total": 1000, "note": "working"
+            "task": f"{job.id}-1", "name": tasks.working.name, "done": 1000, "total": 1000, "note": "working",
+            "overall": 1,
         }  # fmt: skip
         assert len(progress) < 100
         assert "progress" not in [event["kind"] for event in job.events()]

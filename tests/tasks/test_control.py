@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from chancelery import Channel, Group
 from chancelery.message import Message
-from chancelery.tasks import Job, escalate, obey
-from tests.tasks.conftest import Socket, ends_of
+from chancelery.tasks import Job, escalate, events, obey
+from chancelery.tasks.engine import backend
+from tests.tasks.conftest import PATIENCE_SECONDS, Socket, ends_of
 from tests.tasks.project.tasks import number, waits_for
 
 HOUR = 3600
@@ -50,6 +52,20 @@ def test_what_runs_is_stopped(socket: Socket, worker: Any, celery_app: Any) -> N
     assert [frame.get("kind") for frame in frames(socket, 2)] == ["cancelled", None]
     celery_app.AsyncResult(f"{job.id}-1").get(timeout=30, propagate=False)
     assert celery_app.AsyncResult(f"{job.id}-1").state == "REVOKED"
+
+
+def test_what_no_worker_was_told_of_is_not_begun(socket: Socket, worker: Any, celery_app: Any, group: Group) -> None:
+    key = f"free.{group.name}"
+    job = escalate(socket.message(), waits_for.s(key) | number.si(1))
+    assert [frame["kind"] for frame in frames(socket, 2)] == ["accepted", "started"]
+    backend.current().records.finish(job.id, events.cancelled("unheard"))  # all of a cancel but the word to the workers
+    Channel(key).send({})
+    following = celery_app.AsyncResult(f"{job.id}-2")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not following.ready() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert following.state == "REVOKED"
+    assert ends_of(job) == ["cancelled"]
 
 
 def test_a_job_that_has_ended_is_answered_as_that(socket: Socket, job: Job) -> None:

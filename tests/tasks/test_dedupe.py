@@ -115,7 +115,7 @@ def test_a_long_history_is_cut_by_a_snapshot(socket: Socket, report: str) -> Non
     escalate(late.message(), canvas, dedupe=report)
     first, *rest = late.frames(201)
     assert first["kind"] == "snapshot"
-    assert first["data"] == {"state": "started", "seq": 302, "of": 1, "done": 0}
+    assert first["data"] == {"state": "started", "seq": 302, "of": 1, "done": 0, "overall": 0}
     assert [event["seq"] for event in (first, *rest)] == list(range(102, 303))
     job.cancel()
 

@@ -106,25 +106,6 @@ class TestWaiting:
         assert job.run_now()
         assert socket.end()["data"] == 2
 
-    @pytest.mark.parametrize("limit", [None, ("scheduled", 1)])
-    def test_it_can_be_rescheduled_before_it_is_published(
-        self, limit: Any, socket: Socket, worker: CeleryWorker, celery_app: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        put, eta = Due.put, timezone.now() + 3 * HOUR
-
-        def put_late(self: Due, task: Any, **options: Any) -> None:
-            assert Job(task.job_id).eta is not None
-            assert Job(task.job_id).reschedule(eta)
-            put(self, task, **options)
-
-        monkeypatch.setattr(Due, "put", put_late)
-        job = escalate(socket.message(), number.s(1), countdown=HOUR, limit=limit)
-        assert job.eta is not None
-        assert abs(job.eta - eta) < timedelta(milliseconds=2)
-        assert celery_app.backend.due.waiting(1000)[-1].task_id == f"{job.id}-1"
-        assert job.run_now()
-        assert kinds(socket.events())[1:3] == ["rescheduled", "rescheduled"]
-
     def test_a_short_wait_is_the_workers(self, socket: Socket, worker: CeleryWorker, celery_app: Any) -> None:
         job = escalate(socket.message(), number.s(1), countdown=0.3)
         assert waiting(celery_app, job) == set()
@@ -330,6 +311,7 @@ def test_what_is_due_in_an_hour_runs_once_after_everything_was_restarted(elsewhe
     elsewhere.start()
     elsewhere.work(2, 3600)
     after = elsewhere.run(ESCALATED.format(3603))
-    assert elsewhere.outcomes(2) == [3600, 3603]
+    # Each may be run by the other worker, and nothing says whose child is the faster one to begin.
+    assert sorted(elsewhere.outcomes(2)) == [3600, 3603]
     lines = elsewhere.stop()
     assert [sum(f"[{job}-1] received" in line for line in lines) for job in (before, after)] == [1, 1]

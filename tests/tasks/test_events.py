@@ -100,5 +100,18 @@ def test_a_retry_says_when(when: Any, in_seconds: float | None, at: str | None) 
     assert data == {"attempt": 1, "error": "OddError", "in_seconds": in_seconds, "at": at}
 
 
+@pytest.mark.parametrize(
+    ("done", "total", "fraction"),
+    [
+        (1, 4, 0.25), (5, 4, 1), (-1, 4, 0), (1, None, None), (1, 0, None), (1.5, 3, 0.5), (Decimal(1), 4, 0.25),
+        ("a", 4, None), (2**2000, 2**2001, 0.5),
+    ],
+)  # fmt: skip
+def test_progress_says_how_much_is_done_if_it_knows(done: Any, total: Any, fraction: float | None) -> None:
+    found = events.progress({"task": "t"}, done, total, None, "")
+    assert found.fraction == fraction
+    assert json.loads(found.json)["total"] == total
+
+
 def test_a_retry_without_an_exception_has_no_code() -> None:
     assert json.loads(events.retry({}, None, 1, NOW).json)["error"] is None

@@ -1,8 +1,13 @@
-"""What goes wrong with Celery on Redis, with Celery's own parts and with ours: see `docs/explanation/celery.md`."""
+"""
+What goes wrong with Celery on Redis, with Celery's own parts and with ours: see `docs/explanation/celery.md`.
+
+With CHANCELERY_TEST_VISIBILITY_TIMEOUT=4, tasks count as lost after four seconds, and one waits for fourteen.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import select
@@ -11,28 +16,30 @@ import socket
 import threading
 import time
 import types
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery
+from celery.exceptions import TimeoutError as CeleryTimeoutError
 from kombu import Connection
 
 from chancelery.deployment import Deployment
 from chancelery.tasks import escalate
 from tests.tasks.conftest import Socket
-from tests.tasks.project.consumers import beside_consumers
-from tests.tasks.rigs import PATIENCE_SECONDS, Rig, rigs
+from tests.tasks.project.consumers import beside_consumers, counts
+from tests.tasks.rigs import PATIENCE_SECONDS, VISIBILITY_TIMEOUT, Rig, rigs
 
 OURS = "chancelery.tasks.engine.transport:Transport"
-LONGER_THAN_THE_TIMEOUT = 5
+LONGER_THAN_THE_TIMEOUT = VISIBILITY_TIMEOUT * 3.5 if VISIBILITY_TIMEOUT > 2 else 5
 BOTH = pytest.mark.parametrize("transport", [None, OURS], ids=["Celery's", "ours"])
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Rig]]:
-    """Two workers of each kind, which take a task for lost that nobody speaks of for two seconds."""
+    """Two workers of each kind, which take a task for lost soon that nobody speaks of."""
     with rigs(tmp_path_factory.mktemp("rigs")) as found:
         yield found
 
@@ -59,6 +66,46 @@ def test_a_task_that_is_held_for_longer_than_the_visibility_timeout_runs_once(bo
     assert (ours.runs("long"), ours.runs("later")) == (1, 1)
     until(lambda: plain.runs("long") > 1 and plain.runs("later") > 1, "Celery has mended it: see decision 6")
     assert (ours.runs("long"), ours.runs("later")) == (1, 1)
+    print("held for longer than the visibility timeout, Celery alone ran:", plain.runs("long"), plain.runs("later"))
+
+
+@contextlib.contextmanager
+def full(*clients: redis.Redis) -> Iterator[None]:
+    """Within it, the memory of the servers is full."""
+    for client in clients:
+        client.config_set("maxmemory", "1")
+    try:
+        yield
+    finally:
+        for client in clients:
+            client.config_set("maxmemory", "0")
+
+
+def test_a_task_that_ends_while_memory_is_full_has_a_result_when_it_is_not_any_more(both: dict[str, Rig]) -> None:
+    results = {name: rig.count("full", seconds=1) for name, rig in both.items()}
+    for rig in both.values():
+        rig.where("full")
+    ours, plain = both["ours"], both["plain"]
+    failed = re.compile(rf"SETEX \S*{results['plain'].id} .*FAILURE")
+    with full(ours.client, plain.client):
+        until(
+            lambda: any(failed.search(line) for worker in plain.workers for line in tuple(worker.lines)),
+            "Celery has mended it",
+        )
+    assert results["ours"].get(timeout=PATIENCE_SECONDS) == 1
+    assert ours.runs("full") == 1
+    assert [worker.process.poll() for worker in ours.workers] == [None, None]
+    assert results["plain"].state != "SUCCESS"  # and never will be
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_job_ends_while_memory_is_full(socket: Socket, celery_app: Any) -> None:
+    job = escalate(socket.message(), counts.s(socket.name, seconds=1))
+    client = celery_app.backend.client
+    until(lambda: client.exists(f"{socket.name}:at"), "it runs")
+    with full(client):
+        until(lambda: job.state not in {"accepted", "started"}, "it ends")
+    assert socket.end()["data"] == 1
 
 
 def test_a_task_whose_worker_is_killed_comes_back(both: dict[str, Rig]) -> None:
@@ -181,12 +228,47 @@ def test_a_publish_whose_answer_was_lost_is_not_carried_out_twice(redis_url: str
             assert client.llen(f"{prefix}:q:celery") == (2 if transport is None else 1)
 
 
+@pytest.mark.parametrize("ours", [False, True], ids=["Celery's", "ours"])
+def test_a_result_is_heard_of_that_came_while_its_subscription_was_on_its_way(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, ours: bool
+) -> None:
+    settings = Deployment(redis_url, prefix=f"heard-{ours}").django_settings(routing=[])
+    if not ours:
+        settings["CELERY_RESULT_BACKEND"] = settings["CELERY_RESULT_BACKEND"].partition("+")[2]
+    with Celery("heard", set_as_current=False) as app:
+        app.config_from_object(types.SimpleNamespace(**settings), namespace="CELERY")
+        consumer = app.backend.result_consumer
+        look = consumer.on_wait_for_pending
+
+        def look_and_miss(result: Any, **options: Any) -> None:
+            look(result, **options)
+            consumer.cancel_for(result.id)  # Redis reads the subscription after what comes next
+            done = {"status": "SUCCESS", "result": 7, "task_id": result.id}
+            app.backend.client.set(app.backend.get_key_for_task(result.id), json.dumps(done), ex=60)
+
+        monkeypatch.setattr(consumer, "on_wait_for_pending", look_and_miss)
+        with contextlib.nullcontext() if ours else pytest.raises(CeleryTimeoutError):
+            assert app.AsyncResult(uuid.uuid4().hex).get(timeout=PATIENCE_SECONDS if ours else 2) == 7
+
+
 @BOTH
 def test_a_queue_is_seen_under_a_prefix(redis_url: str, transport: str | None) -> None:
     with channel_of(redis_url, transport) as channel:
         channel.basic_publish(channel.prepare_message("hello", properties={"delivery_info": {}}), "", "seen")
         assert channel._has_queue("seen") is (transport is OURS)
         channel.queue_purge("seen")
+
+
+@BOTH
+def test_of_priorities_the_first_is_the_usual_one_and_there_are_four(redis_url: str, transport: str | None) -> None:
+    """As with Celery's, so that processes with either understand each other: documented, not mended."""
+    with channel_of(redis_url, transport) as channel:
+        for priority in (9, 8, 6, 5, 3, 2, None, 0):
+            properties = {"delivery_info": {}} | ({} if priority is None else {"priority": priority})
+            channel.basic_publish(channel.prepare_message(str(priority), properties=properties), "", "urgent")
+        lengths = [channel.client.llen(channel._q_for_pri("urgent", step)) for step in (0, 3, 6, 9)]
+        channel.queue_purge("urgent")
+    assert lengths == [3, 2, 2, 1]
 
 
 @pytest.mark.parametrize("timeout", [None, 0.2], ids=["Celery's", "ours"])

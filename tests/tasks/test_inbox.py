@@ -53,9 +53,9 @@ def connects(socket: Socket, user: Any) -> None:
     assert obey(message) is False
 
 
-def disconnects(socket: Socket) -> None:
+def disconnects(socket: Socket, code: int = 1006) -> None:
     socket.goes()
-    content = {"reply_channel": socket.name, "path": "/", "code": 1006}
+    content = {"reply_channel": socket.name, "path": "/", "code": code}
     assert obey(Message(content, "websocket.disconnect", socket.message().channel_layer)) is False
 
 
@@ -126,6 +126,69 @@ class TestTheInbox:
         back = Socket()
         connects(back, user)
         assert back.end() == job.events()[-1]
+
+    def test_what_a_dead_socket_was_told_is_told_again(self, away: Socket, user: User) -> None:
+        job = escalate(asked(away, user), number.s(1))
+        until(job, "result")
+        disconnects(away)
+        back, second = Socket(), Socket()
+        connects(back, user)
+        assert back.events() == job.events()
+        connects(second, user)
+        assert second.is_silent()
+
+    def test_what_it_was_told_and_what_came_later_have_no_gap_between(self, away: Socket, user: User) -> None:
+        key = f"key.{uuid.uuid4().hex[:12]}"
+        job = tasks.streams.escalate(asked(away, user), 1, key, 1)
+        until(job, "started")
+        disconnects(away)
+        Channel(key).send({"go": "on"})
+        until(job, "result")
+        back = Socket()
+        connects(back, user)
+        assert back.events() == job.events()
+
+    @pytest.mark.parametrize("code", [1000, 1001, 1005])
+    def test_a_socket_that_was_closed_by_its_client_has_heard_all(self, code: int, away: Socket, user: User) -> None:
+        until(escalate(asked(away, user), number.s(1)), "result")
+        disconnects(away, code)
+        back = Socket()
+        connects(back, user)
+        assert back.is_silent()
+
+    def test_what_another_open_socket_was_told_is_not_told_again(self, away: Socket, user: User) -> None:
+        job = escalate(asked(away, user), number.s(1), countdown=HOUR)
+        open_one = Socket()
+        open_one.opens()
+        message = asked(open_one, user)
+        message.content["text"] = json.dumps({"job": job.id, "do": "resume"})
+        assert obey(message)
+        job.cancel()
+        disconnects(away)
+        back = Socket()
+        connects(back, user)
+        assert back.is_silent()
+
+    def test_what_was_said_long_before_a_socket_was_found_dead_has_been_heard(
+        self, away: Socket, user: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        until(escalate(asked(away, user), number.s(1)), "result")
+        disconnects(away)
+        monkeypatch.setattr("chancelery.tasks.inbox.UNHEARD_SECONDS", -HOUR)
+        back = Socket()
+        connects(back, user)
+        assert back.is_silent()
+
+    def test_a_socket_without_room_for_an_outcome_is_closed_to_come_back(self, away: Socket) -> None:
+        layer = settings.CHANNEL_LAYERS["default"]
+        small = {**layer, "CONFIG": {**layer["CONFIG"], "channel_capacity": {"test.*": 1}}}
+        with override_settings(CHANNEL_LAYERS={"default": small}):
+            jobs = [escalate(away.message(), number.s(1)) for _ in range(3)]
+            for job in jobs:
+                until(job, "result")
+        told = [next(away.contents()) for _ in range(3)]
+        assert told[-1] == {"close": 1013}
+        assert away.is_silent()
 
     def test_it_is_delivered_when_the_consumer_has_returned(self, away: Socket, user: User) -> None:
         away.goes()

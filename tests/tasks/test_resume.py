@@ -140,7 +140,7 @@ def test_where_events_are_not_kept_any_more_a_snapshot_stands_for_them(socket: S
     assert [(event["kind"], event["seq"]) for event in told] == [
         ("snapshot", 5), ("chunk", 6), ("chunk", 7), ("result", 8),
     ]  # fmt: skip
-    assert told[0]["data"] == {"state": "result", "seq": 8, "of": 1, "done": 1}
+    assert told[0]["data"] == {"state": "result", "seq": 8, "of": 1, "done": 1, "overall": 1}
 
 
 def test_who_knows_more_than_the_server_is_told_where_it_is(socket: Socket) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from celery import chord, group
 from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.connection import AbstractConnection
 
 from chancelery.exceptions import EscalationFailed
 from chancelery.tasks import escalate
+from chancelery.tasks.engine.backend import unwatched
 from chancelery.tasks.engine.together import Put, together
 from chancelery.tasks.engine.together import send as send_put
-from tests.tasks.conftest import Socket
+from tests.tasks.conftest import PATIENCE_SECONDS, Socket
 from tests.tasks.project.tasks import number, total
 
 QUEUE = "nobody-works-together"
@@ -37,37 +41,45 @@ def test_each_part_is_there_once(socket: Socket, celery_app: Any) -> None:
     assert queued(celery_app) == before + 10
 
 
-def test_the_parts_of_a_chord_take_one_round_trip_more_than_one_task(socket: Socket, celery_app: Any) -> None:
-    with celery_app.producer_pool.acquire(block=True) as producer:
-        channel = producer.connection.default_channel
-        calls = counted(channel)
-    try:
-        escalate(socket.message(), number.s(1).set(queue=QUEUE))
-        assert len(calls) == 1
-        calls.clear()
-        escalate(socket.message(), chord([number.s(value).set(queue=QUEUE) for value in range(10)], total.s()))
-        assert len(calls) == 2
-    finally:
-        channel._own_client = None
+@pytest.mark.parametrize("limit", [None, (QUEUE, 100)])
+def test_a_job_is_recorded_and_published_in_one_round_trip(
+    socket: Socket, monkeypatch: pytest.MonkeyPatch, limit: Any
+) -> None:
+    header = [number.s(value).set(queue=QUEUE) for value in range(10)]
+    escalate(socket.message(), number.s(1).set(queue=QUEUE))  # connections and queues are known then
+    trips = round_trips(monkeypatch)
+    for canvas in (number.s(1).set(queue=QUEUE), chord(header, total.s()), chord(header, total.s()).set(countdown=60)):
+        escalate(socket.message(), canvas, limit=limit)
+    assert len(trips) == 3
 
 
-def counted(channel: Any) -> list[object]:
-    """What is sent by the channel from now on, each time; it is the one that is used next."""
-    calls: list[object] = []
-    channel._own_client = client = channel._create_client()
+def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What this thread sends to Redis from now on."""
+    sent: list[object] = []
+    send = AbstractConnection.send_packed_command
+    here = threading.get_ident()
 
-    def count(name: str) -> None:
-        original = getattr(client, name)
+    def sending(self: Any, command: Any, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() == here:
+            sent.append(command)
+        return send(self, command, *args, **kwargs)
 
-        def called(*args: Any, **kwargs: Any) -> Any:
-            calls.append(args)
-            return original(*args, **kwargs)
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", sending)
+    return sent
 
-        setattr(client, name, called)
 
-    count("execute_command")
-    count("pipeline")
-    return calls
+def test_the_parts_of_a_chord_that_is_no_job_take_four_round_trips(
+    celery_app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canvas = chord([number.s(value).set(queue=QUEUE) for value in range(10)], total.s())
+    with unwatched(), together():
+        canvas.apply_async()  # connections and queues are known then
+    before = queued(celery_app)
+    trips = round_trips(monkeypatch)
+    with unwatched(), together():
+        canvas.apply_async()
+    taken = len(trips)
+    assert (queued(celery_app) - before, taken) == (10, 4)  # two of them are Celery's, for the size of the chord
 
 
 @pytest.mark.usefixtures("worker")
@@ -75,9 +87,13 @@ def test_a_connection_that_was_cut_costs_no_part(socket: Socket, celery_app: Any
     canvas = chord([number.s(value) for value in range(10)], total.s())
     escalate(socket.message(), canvas)
     assert socket.end()["data"] == 45
-    with celery_app.producer_pool.acquire(block=True) as producer:
-        address = producer.connection.default_channel.client.client_info()["addr"]
-    celery_app.backend.client.client_kill(address)
+    killing = Redis.from_url(socket.layer.url)  # type: ignore[attr-defined]
+    with killing, celery_app.producer_pool.acquire(block=True) as producer:
+        for client in (producer.connection.default_channel.client, celery_app.backend.client):
+            killing.client_kill(client.client_info()["addr"])
+    with unwatched(), together():
+        result = canvas.apply_async()
+    assert result.get(timeout=PATIENCE_SECONDS) == 45
     escalate(socket.message(), canvas)
     assert socket.end()["data"] == 45
 

@@ -25,7 +25,7 @@ TOO_BIG: Final = 1009
 RESTART: Final = 1012
 TRY_AGAIN: Final = 1013
 
-_KEYS: Final = frozenset({"accept", "text", "bytes", "key", "close", "subprotocol"})
+_KEYS: Final = frozenset({"accept", "text", "bytes", "key", "keep", "close", "subprotocol"})
 
 
 class State(enum.Enum):
@@ -40,12 +40,14 @@ class State(enum.Enum):
 class Frame:
     """A frame on its way out. One object serves every socket that it goes to."""
 
-    __slots__ = ("_event", "_size", "data", "key", "prepared")
+    __slots__ = ("_event", "_size", "data", "keep", "key", "prepared")
 
-    def __init__(self, data: str | bytes, key: str = "") -> None:
+    def __init__(self, data: str | bytes, key: str = "", *, keep: bool = False) -> None:
         self.data = data
         self.key = key
         """While it waits for a slow client, a later frame with the same key takes its place; empty for none."""
+        self.keep = keep
+        """Whether nothing takes its place: rather than to be given up, it has the socket closed."""
         self.prepared: object = None
         """What a server's door made of it, to be used again for the next socket."""
         self._event: Event | None = None
@@ -226,9 +228,15 @@ def _frame(content: Content) -> Frame | None:
     key = content.get("key") or ""
     if not isinstance(key, str):
         raise BadReply(f"key is a str, not {type(key).__name__}")
-    if key and frame is None:
-        raise BadReply(f"key {key!r} without text or bytes: it is a frame that has a key")
-    return None if frame is None else Frame(frame, key)
+    keep = content.get("keep") or False
+    if not isinstance(keep, bool):
+        raise BadReply(f"keep is True or False, not {keep!r}")
+    if (key or keep) and frame is None:
+        what = f"key {key!r}" if key else "keep"
+        raise BadReply(f"{what} without text or bytes: it is a frame that has it")
+    if key and keep:
+        raise BadReply(f"both keep and key {key!r}: a frame that is kept makes no room for the next with its key")
+    return None if frame is None else Frame(frame, key, keep=keep)
 
 
 def _close_code(content: Content) -> int | None:

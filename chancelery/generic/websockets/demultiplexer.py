@@ -33,7 +33,8 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
     Takes frames of `{"stream": …, "payload": {…}}`, and hands each payload to whom its stream belongs.
 
     consumers: stream -> consumer, a class, a function or the dotted name of either. It is called with what a socket of
-        its own would send it, the payload as the text, and `multiplexer`; for connect and disconnect all of them are.
+        its own would send it, the payload as the text and `stream` beside it, and `multiplexer`; for connect and
+        disconnect all of them are.
     mapping: stream -> channel, to which `{"reply_channel", "path", "order", "stream", "payload"}` is sent.
     multiplexer_class: what the consumers get as `multiplexer`, a subclass of WebsocketMultiplexer.
 
@@ -107,7 +108,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
     def _hand_on(self, stream: str, message: Message, kwargs: Mapping[str, Any], **content: Any) -> None:
         multiplexer = self.multiplexer_class(stream, self._socket)
         consumer = _consumer(stream, self.consumers[stream])
-        consumer(_part(message, content), **{**kwargs, "multiplexer": multiplexer})
+        consumer(_part(message, {**content, "stream": stream}), **{**kwargs, "multiplexer": multiplexer})
 
     def _send_on(self, stream: str, payload: Content) -> None:
         channel = Channel(self.mapping[stream], channel_layer=self.message.channel_layer)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -20,15 +21,20 @@ from celery import current_app, states
 from celery.backends.redis import RedisBackend
 from celery.exceptions import BackendStoreError, Retry, TaskRevokedError
 from django.core.exceptions import ImproperlyConfigured
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
+from chancelery import conf
 from chancelery.deployment import connections
 from chancelery.log import room
 from chancelery.tasks import events
+from chancelery.tasks.apart import address_of
 from chancelery.tasks.canvas import job_of
 from chancelery.tasks.due import Due
-from chancelery.tasks.engine import endings, followers
+from chancelery.tasks.engine import configuration, endings, followers, opening
+from chancelery.tasks.engine.beginnings import Beginnings
+from chancelery.tasks.engine.results import LookingConsumer
 from chancelery.tasks.events import Event, Result
-from chancelery.tasks.record import Records, Settled
+from chancelery.tasks.record import LACKS_ADDRESS, Apart, Records, Settled
 
 JOB_KEYPREFIX = "job_keyprefix"
 """The key of `result_backend_transport_options` that says what the keys of jobs begin with."""
@@ -74,11 +80,15 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
         CELERY_RESULT_BACKEND = "chancelery.tasks.engine.backend:JobBackend+redis://…"
     """
 
+    ResultConsumer = LookingConsumer
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # One for all threads of a process: Celery makes one per thread otherwise, each with connections of its own.
         self.thread_safe = True
+        self._watching: Beginnings | None = None
         endings.watch()
+        configuration.read_quickly(self.app)
 
     @functools.cached_property
     def records(self) -> Records:
@@ -100,9 +110,17 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
         host = found["host"].lower()
         return ("local" if host in {"localhost", "127.0.0.1", "::1"} else host, found["port"], found["db"])
 
+    def exception_safe_to_retry(self, exc: Exception) -> bool:
+        """Tell whether what failed with *exc* is tried again, for about a minute: a full memory and a failover pass."""
+        return isinstance(exc, (OutOfMemoryError, ReadOnlyError)) or super().exception_safe_to_retry(exc)
+
+    @functools.cached_property
+    def _uri(self) -> str:
+        return str(self.as_uri())
+
     def reporting(self) -> contextlib.AbstractContextManager[None]:
         """Within it, what redis-py raises when the server does not answer is LayerUnavailable."""
-        return connections.reporting(self.as_uri())
+        return connections.reporting(self._uri)
 
     def on_task_call(self, producer: Any, task_id: str) -> dict[str, Any]:  # noqa: ARG002 - Celery's signature
         """Subscribe to nothing: whoever waits for a result subscribes then."""
@@ -113,6 +131,14 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
         if _unwatched.get():
             return result
         return super().add_pending_result(result, weak=weak, start_drainer=start_drainer)
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> None:
+        """Store how many parts a chord has; with the job's record, when the job begins with it."""
+        opens = opening.current()
+        if opens is None:
+            super().set_chord_size(group_id, chord_size)
+        else:  # the group is new: there is no claim of an earlier run of it to be dropped
+            opens.set(self.get_key_for_group(group_id, ".s").decode(), str(chord_size), self.chord_expires or 0)
 
     def store_result(
         self,
@@ -131,13 +157,30 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
         retry_in: the seconds after which it is tried again; without it, what Celery says.
         """
         run = _run(task_id, request, state)
+        if run is not None and state == states.STARTED:
+            self._beginnings.note(request, result)
+            return result
         if run is not None:
+            if getattr(request, "has_begun", False):
+                self._beginnings.forget(request)
             getattr(request, "before_settling", _nothing)()
             when = _when() if retry_in is None else retry_in
             kwargs["change"] = _Change(run, _told(run, result, state, when, self.app), traceback)
         elif state == states.REVOKED:
             self.due.drop(task_id)
         return super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
+
+    @property
+    def _beginnings(self) -> Beginnings:
+        if self._watching is None or self._watching.process != os.getpid():
+            self._watching = Beginnings(self._say_started)
+        return self._watching
+
+    def _say_started(self, request: Any, result: Any) -> None:
+        run = _run(request.id, request, states.STARTED)
+        if run is not None:
+            change = _Change(run, None, None)
+            super().store_result(request.id, result, states.STARTED, request=request, change=change)
 
     def tell_retry(self, request: Any, error: Exception, seconds: float) -> None:
         """Store that a task is tried again after so many seconds; what Celery says of it later is no news then."""
@@ -162,22 +205,31 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
     ) -> Any:
         if change is not None:
             meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
-            if self._settle(change, task_id, state, self.encode({**meta, "task_id": task_id})):
+            has_begun = getattr(request, "has_begun", False)
+            if self._settle(change, task_id, state, self.encode({**meta, "task_id": task_id}), has_begun=has_begun):
                 return result
         return super()._store_result(task_id, result, state, traceback, request, **kwargs)
 
-    def _settle(self, change: _Change, task_id: str, state: str, value: str | bytes) -> bool:
+    def _settle(
+        self, change: _Change, task_id: str, state: str, value: str | bytes, *, has_begun: bool = False
+    ) -> bool:
         """
         Store and settle in one step; False when the job is not recorded here, and nothing was stored.
 
-        task_id: of the task that *value* is stored for.
+        task_id: of the task that *value* is stored for. has_begun: see `Records.settle`.
         """
         if len(value) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("value too large for Redis backend", state=state, task_id=task_id)
         kept = self.failure_expires if state == states.FAILURE else self.expires
         run, what = change.run, _CHANGES.get(state, "failed")
         stored = (self.get_key_for_task(task_id), run.task_id, what, run.attempt, value, kept or 0)
-        settled = self.ensure(self.records.settle, (change.run.job_id, stored, change.told))
+        settle = functools.partial(self.records.settle, has_begun=has_begun)
+        apart = Apart("", conf.current().job_result_bytes)
+        settled = self.ensure(settle, (run.job_id, stored, change.told, apart))
+        if settled is LACKS_ADDRESS:
+            address = address_of(run.job_id)
+            apart = Apart(address, apart.most_bytes if address else 0)
+            settled = self.ensure(settle, (run.job_id, stored, change.told, apart))
         if settled is not None:
             _report(change, settled)
         elif state in states.READY_STATES and task_id == run.task_id:
@@ -227,9 +279,7 @@ def _when() -> object:
     return raised.when if isinstance(raised, Retry) else None
 
 
-def _told(run: _Run, result: Any, state: str, when: object, app: Any) -> Event | Result | None:
-    if state == states.STARTED:
-        return None
+def _told(run: _Run, result: Any, state: str, when: object, app: Any) -> Event | Result:
     if state == states.SUCCESS:
         return events.result(result)
     if state == states.RETRY:

@@ -8,14 +8,17 @@ was not begun goes back to its queue. Source: kombu.transport.redis, celery.work
 
 from __future__ import annotations
 
+import functools
 from time import monotonic, time
 from typing import Any, Literal
 
 from celery.worker import state
 from kombu.transport import redis, virtual
 
+from chancelery.deployment import scripts, wire
 from chancelery.log import room
 
+_LET_GO = scripts.load(("chancelery.tasks.engine.scripts", "let_go.lua"), even_full=True)
 _log = room("tasks")
 _End = Literal["done", "first", "last"]
 """What becomes of a message that is held no more: nothing, or the first or the last place in its queue."""
@@ -119,12 +122,15 @@ class Held(redis.QoS):  # type: ignore[misc]
 
     def _settle_late(self, client: Any, estate: Held) -> None:
         late = estate._late
+        done = [tag for tag, end in tuple(late.items()) if end == "done"]
+        if done:
+            keys = [self.channel.global_keyprefix + key for key in (self.unacked_key, self.unacked_index_key)]
+            _LET_GO.run(functools.partial(wire.call_quickly, client), keys, done)
         for tag, end in tuple(late.items()):
-            if end == "done":
-                client.pipeline().zrem(self.unacked_index_key, tag).hdel(self.unacked_key, tag).execute()
-            else:
+            if end != "done":
                 self.restore_by_tag(tag, client, leftmost=end == "last")  # a queue's left end is its last place
-            late.pop(tag, None)
+            if end != "done" or tag in done:
+                late.pop(tag, None)
 
 
 def _running() -> set[str]:

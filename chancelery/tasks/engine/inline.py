@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from billiard.einfo import ExceptionInfo
 from billiard.einfo import ExceptionWithTraceback as _Wrapped
-from celery import Celery, current_app, signals, states
+from celery import Celery, current_app, states
 from celery.app.task import Context
 from celery.exceptions import NotRegistered
 from celery.worker import state
@@ -41,14 +41,27 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-class Channel(WaitingChannel, memory.Channel):  # type: ignore[misc]
-    """Queues in memory; but what waits, for its time or its turn, is kept in Redis as in production."""
+class _Queues(memory.Channel):  # type: ignore[misc]
+    """Queues in memory, which tell when something has been put into them."""
 
     queues: ClassVar[dict[str, Any]] = {}
+    told: ClassVar[list[Callable[[], None]]] = []
+
+    def _put(self, *args: Any, **kwargs: Any) -> None:
+        super()._put(*args, **kwargs)
+        for tell in self.told:
+            tell()
+
+
+class Channel(WaitingChannel, _Queues):
+    """Queues in memory; but what waits, for its time or its turn, is kept in Redis as in production."""
 
     def conn_or_acquire(self) -> contextlib.AbstractContextManager[Any]:
         """As the channels of Redis have it."""
         return contextlib.nullcontext(current_app.backend.client)
+
+    def entry_of(self, *_: object) -> None:
+        """Return nothing: the queues are not in Redis."""
 
     def _key(self, *_: object) -> str:
         """Return where all goes that has waited, whatever its queue."""
@@ -141,8 +154,8 @@ class InlineWorker:
             Channel.queues.clear()
             self._connection = stack.enter_context(self._app.connection_for_read())
             self._channel = self._connection.default_channel
-            signals.after_task_publish.connect(self._collect)
-            stack.callback(signals.after_task_publish.disconnect, self._collect)
+            Channel.told.append(self._collect)
+            stack.callback(Channel.told.clear)
             self._entered = stack.pop_all()
         return self
 
@@ -187,7 +200,7 @@ class InlineWorker:
         while (message := self.backend.client.rpop(self._channel._key())) is not None:  # noqa: SLF001 - ours
             self._take(loads(message))
 
-    def _collect(self, **_: object) -> None:
+    def _collect(self) -> None:
         """Take what was published."""
         for queue in list(Channel.queues):
             while (message := self._channel.basic_get(queue, no_ack=True)) is not None:

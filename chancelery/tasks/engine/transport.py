@@ -11,6 +11,8 @@ kombu.transport.redis of 5.7.
 from __future__ import annotations
 
 import contextlib
+import functools
+import secrets
 from collections.abc import Iterator
 from queue import Empty
 from time import monotonic, time
@@ -19,8 +21,9 @@ from typing import Any
 from kombu.transport import redis
 from kombu.utils.json import dumps, loads
 
-from chancelery.deployment import scripts
+from chancelery.deployment import scripts, wire
 from chancelery.log import room
+from chancelery.tasks.engine.dropping import drop
 from chancelery.tasks.engine.held import Held
 from chancelery.tasks.engine.together import Put, send
 from chancelery.tasks.engine.waiting import WaitingChannel
@@ -34,7 +37,7 @@ _REPEATED_SECONDS = 90
 
 _PACKAGE = "chancelery.tasks.engine.scripts"
 _PUT = scripts.load((_PACKAGE, "put.lua"))
-_FETCH = scripts.load((_PACKAGE, "fetch.lua"))
+_FETCH = scripts.load((_PACKAGE, "fetch.lua"), even_full=True)
 
 _log = room("tasks")
 
@@ -68,6 +71,9 @@ class _Bells(redis.Channel):  # type: ignore[misc]
             self._qos.leave()
         super().close()
 
+    def _next_delivery_tag(self) -> str:
+        return secrets.token_hex(16)  # a UUID takes five times as long
+
     def _inplace_augment_message(self, message: dict[str, Any], exchange: str, routing_key: str) -> None:
         # Celery publishes again, with the same properties, when it got no answer: it has to be the same message then.
         tag = message["properties"].get("delivery_tag")
@@ -79,12 +85,16 @@ class _Bells(redis.Channel):  # type: ignore[misc]
         if "_publish_batch" in kwargs:
             super()._put(queue, message, **kwargs)
             return
+        send(Put(self, _PUT, *self.entry_of(queue, message)))
+
+    def entry_of(self, queue: str, message: dict[str, Any]) -> tuple[list[str], list[Any]]:
+        """Return keys and arguments of `put.lua`."""
         expires = self._expires.get(queue, 0)
         sign = f"{self.global_keyprefix}_chancelery.sent.{message['properties']['delivery_tag']}.{queue}"
         keys = [self._key(queue, self._get_message_priority(message, reverse=False)), self._bell(queue), sign]
         if expires:
             keys += [self._key(queue, step) for step in self.priority_steps]
-        send(Put(self, _PUT, keys, [dumps(message), expires, _REPEATED_SECONDS]))
+        return keys, [dumps(message), expires, _REPEATED_SECONDS]
 
     @contextlib.contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
@@ -131,12 +141,15 @@ class _Bells(redis.Channel):  # type: ignore[misc]
         noted = ["0" if queue in self._unacknowledged else "1" for queue, _ in asked]
         held = [self.global_keyprefix + self.unacked_key, self.global_keyprefix + self.unacked_index_key]
         with self.conn_or_acquire() as client:
-            found = _FETCH(client, held + keys, [time(), *noted])
+            call = functools.partial(wire.call_quickly, client)
+            found = _FETCH.run(call, held + keys, [time(), self.jobs_prefix, *noted])
         if found is None:
             return False
         queue, message = asked[found[0] - 1][0], loads(found[1].decode())
         if queue not in self._unacknowledged:
             self.qos.noted.add(message["properties"]["delivery_tag"])
+        if found[2]:
+            drop(message["headers"])
         self._queue_cycle.rotate(queue)
         self.connection._deliver(message, queue)  # noqa: SLF001 - as kombu's own channel does
         return True

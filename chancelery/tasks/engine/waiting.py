@@ -9,6 +9,7 @@ looks each second for what is due. Source: kombu.transport.redis 5.7.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -23,6 +24,8 @@ from chancelery.exceptions import LayerUnavailable
 from chancelery.log import room
 from chancelery.tasks.canvas import JOB_ID
 from chancelery.tasks.due import AT_ONCE, Due, Task
+from chancelery.tasks.engine import opening
+from chancelery.tasks.engine.opening import Opening
 
 JOB_KEYPREFIX = "job_keyprefix"
 """The key of `broker_transport_options` that says what the keys of jobs begin with. Without, nothing is kept back."""
@@ -44,6 +47,12 @@ def held(job_id: str) -> Iterator[None]:
         _held.reset(token)
 
 
+def collects(app: Any) -> bool:
+    """Tell whether what *app* publishes goes through a `WaitingChannel`, which knows what a job begins with."""
+    template = app.producer_pool.connections.connection  # it is made once, and connects to nothing
+    return issubclass(getattr(template.get_transport_cls(), "Channel", object), WaitingChannel)
+
+
 def holds(app: Any) -> bool:
     """Tell whether the broker of *app* keeps back what is to be published later."""
     connection = app.connection_for_write()
@@ -52,18 +61,40 @@ def holds(app: Any) -> bool:
 
 
 class WaitingChannel:
-    """Stands before the channel of `transport.py` among the bases of a class."""
+    """
+    Stands before the channel of `transport.py` among the bases of a class.
+
+    entry_of: returns keys and arguments by which `put.lua` puts a message on its queue, or None if it is not in Redis.
+    """
+
+    @functools.cached_property
+    def jobs_prefix(self: Any) -> str:
+        """What the keys of jobs begin with; an empty string unless jobs and queues are in one database."""
+        return _prefix(self.connection.client)
 
     def _put(self: Any, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        """Put a message into its queue, unless it is one that waits."""
-        headers = message.get("headers") or {}
-        prefix = _prefix(self.connection.client) if _waits(headers) else ""
-        if not prefix:
-            super()._put(queue, message, **kwargs)  # type: ignore[misc]
-            return
+        """Put a message into its queue, unless it is one that waits, or a job begins with it."""
+        headers, opens = message.get("headers") or {}, opening.current()
+        waits = _waits(headers)
+        prefix = _prefix(self.connection.client) if waits or opens else ""
+        put = functools.partial(super()._put, queue, message, **kwargs)  # type: ignore[misc]
+        if prefix and waits:
+            self._keep(queue, message, prefix, opens)
+        elif opens is None:
+            put()
+        elif prefix and "_publish_batch" not in kwargs and (entry := self.entry_of(queue, message)):
+            opens.put(*entry)
+        else:
+            opens.later(put)
+
+    def _keep(self: Any, queue: str, message: dict[str, Any], prefix: str, opens: Opening | None) -> None:
         keys = self._key(queue, self._get_message_priority(message, reverse=False)), self._bell(queue)
+        task, held = _task(*keys, message), _is_held(message["headers"])
+        if opens is not None:
+            opens.keep(task, held=held)
+            return
         with self.conn_or_acquire() as client:
-            Due(client, prefix).put(_task(*keys, message), held=_is_held(headers))
+            Due(client, prefix).put(task, held=held)
 
 
 class PublishDue(bootsteps.StartStopStep):  # type: ignore[misc]

@@ -4,7 +4,7 @@ local MOST_CALLERS, MOST_TOLD = 1000, 200
 
 local function is_told(addresses, reply)
   for _, known in ipairs(addresses) do
-    if known[1] == reply[1] and known[2] == reply[2] then
+    if known[1] == reply[1] and known[2] == reply[2] and (known[4] or '') == (reply[4] or '') then
       return true
     end
   end
@@ -13,16 +13,15 @@ end
 
 -- Tells one address what has been said. entries: of the stream of events, the latest first.
 local function tell_again(job, reply, entries, cause)
-  local function say(seq, kind, json)
-    send_event(job, reply[1], reply[2], reply[3], frame_of(job, seq, kind, json), cause)
+  local function say(seq, kind, json, apart)
+    send_event(job, reply[1], reply[2], reply[3], frame_of(job, seq, {kind = kind, json = json, apart = apart}, nil, reply[4]), cause)
   end
   for index = #entries, 1, -1 do
     local seq, fields = tonumber(string.match(entries[index][1], '^%d+')), entries[index][2]
     if index == #entries and seq > 1 then -- the events before are not kept, or too many
-      say(seq - 1, 'snapshot', cjson.encode({state = job.state, seq = job.seq, of = job.of,
-        done = tonumber(redis.call('HGET', job.key, 'done'))}))
+      say(seq - 1, 'snapshot', snapshot_of(job))
     end
-    say(seq, fields[2], fields[4])
+    say(seq, fields[2], fields[4], fields[10])
   end
 end
 
@@ -43,5 +42,5 @@ local function attach(job, replies, sender, process)
   while #more > MOST_CALLERS do
     table.remove(more, 1)
   end
-  redis.call('HSET', job.key, 'more', cmsgpack.pack(more))
+  set(job, 'more', cmsgpack.pack(more))
 end

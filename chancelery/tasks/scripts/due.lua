@@ -1,9 +1,9 @@
 -- Publishes tasks whose time has come, and sees to what else has to be looked after from time to time: places that are
--- held by jobs which are no more, and Celery's keys of chords that wait.
+-- held by jobs which are no more, Celery's keys of chords that wait, and jobs of which nothing is heard.
 --
 -- KEYS[1]  the prefix of jobs
--- ARGV     how many tasks at most, clock ("" for Redis' own)
--- Returns  how many tasks were due
+-- ARGV     how many tasks at most, clock ("" for Redis' own), process
+-- Returns  how many tasks were due, then id and code of each job that was ended
 
 local AT_ONCE = 100
 local jobs, at = KEYS[1], clock_ms(ARGV[2])
@@ -59,4 +59,12 @@ end
 for _, limit in ipairs(reached('limits', AT_ONCE)) do
   look_at(limit)
 end
-return #tasks
+local found = {#tasks}
+for _, id in ipairs(reached('open', AT_ONCE)) do
+  local code = look_at_open(jobs, id, at, ARGV[3])
+  if code then
+    found[#found + 1] = id
+    found[#found + 1] = code
+  end
+end
+return found

@@ -10,6 +10,6 @@ if not job then
 end
 if not job.ended then
   finish(job, {kind = ARGV[1], json = ARGV[2], packed = ARGV[3], sender = ARGV[4], process = ARGV[5]})
-  commit()
+  close(job)
 end
 return job.state

@@ -3,33 +3,37 @@
 --
 -- Keys, all under the prefix of jobs:
 --   job:<id>           hash    state, seq (of the last durable event), done (tasks that ended well), left (final tasks
---                              that have not ended), renew_at (ms), terms and message (chancelery/tasks/record.py),
---                              finals (msgpack), chunk:<task> (attempt and number of the last chunk), sockets (msgpack,
---                              see bind), missed (seq of the last event before the first that no socket was told),
---                              lapses (ms: when it is cancelled, unless a socket comes back), more
---                              (msgpack: addresses of callers that were attached), gate (see waiting.lua)
---   job:<id>:members   hash    task -> "<index> <rank> <1 for a final task> <name>"
---   job:<id>:events    stream  <seq>-1 -> kind, data (JSON), at (ms), process (host:pid)
+--                              that have not ended), renew_at (ms), terms and message (chancelery/tasks/record.py), hops
+--                              (the beginning of an envelope's trail, for one hop more), finals (msgpack), chunk:<task>
+--                              (attempt and number of the last chunk), sockets (msgpack, see bind), missed (seq of the
+--                              last event before the first that no socket was told), lapses (ms: when it is cancelled,
+--                              unless a socket comes back), overall and part:<task> (see overall.lua), more (msgpack:
+--                              addresses of callers that were attached), gate (see waiting.lua)
+--   job:<id>:members   hash    task -> "<number> <rank> <1 for a final task> <parent> <index> <share> <name>", of which
+--                              the last four are as canvas.Member has them
+--   job:<id>:events    stream  <seq>-1 -> kind, data (JSON), at (ms), process (host:pid); of a
+--                              result that is kept apart (see apart.lua), apart (what is beside data, as JSON)
 --   job:<id>:parts     hash    final task -> its result as JSON, and "=" .. task -> as msgpack, until all are in
 --   job:<id>:inputs    hash    number -> what the job was given, as JSON; the rest see give.lua and take.lua
 --   job:<id>:bell      list    a token for each input: waiting tasks block on it
 --   mine:<owner>       zset    job -> when it was recorded; of a user, "user:<pk>", or of a socket, "socket:<name>"
 --   inbox:<owner>      zset    job -> when it first said something while no socket of its owner was open
 --   leaving:<socket>   set     the jobs that do not go on for ever when their sockets have gone
+--   died:<socket>      string  when it was found dead, in ms
 --
 -- What a task has come to is its rank, which only rises: a task that is handed out again says nothing twice. Attempt a
 -- started has the rank 4a + 1, is to be repeated 4a + 2; then come FAILED and DONE.
 
 local TERMS_VERSION = 1
 local FAILED, DONE = 1000000000000, 1000000000001
-local MAX_HOPS = 16
+local TRY_AGAIN = 1013 -- the code of a close; RFC 6455's registry
 local MOST_SOCKETS = 8 -- of one job
 local MOST_LISTED = 100 -- of one owner
 local ENDS = {result = true, error = true, cancelled = true}
 
 -- Returns the job's record, or nil when there is none, and makes the layer's functions ready to send.
 local function open_job(key)
-  local found = redis.call('HMGET', key, 'state', 'seq', 'terms', 'renew_at', 'sockets', 'more')
+  local found = redis.call('HMGET', key, 'state', 'seq', 'terms', 'renew_at', 'sockets', 'more', 'hops', 'done', 'left')
   if not found[1] then
     return nil
   end
@@ -43,34 +47,42 @@ local function open_job(key)
   job.root = string.sub(key, 1, #key - #job.id - 4)
   job.sockets = found[5] and cmsgpack.unpack(found[5]) or nil
   job.more = found[6] and cmsgpack.unpack(found[6]) or nil
+  job.hops, job.done, job.left, job.changes = found[7], tonumber(found[8]), tonumber(found[9]), {}
   job.owner, job.asker = job.owner or '', job.asker or ''
   begin(job.layer, '')
   return job
 end
 
-local function keep_for(job, seconds, ...)
-  keep_record(job.key, seconds, ...)
+-- Sets a field of the record; all of them are written at once, by close().
+local function set(job, field, value)
+  job.changes[#job.changes + 1] = field
+  job.changes[#job.changes + 1] = value
+end
+
+-- What every script ends with that has opened a job, and has changed or told something.
+local function close(job)
+  if #job.changes > 0 then
+    redis.call('HSET', job.key, unpack(job.changes))
+    job.changes = {}
+  end
+  commit()
 end
 
 -- Keeps a job that goes on: from time to time, and never for less than before.
 local function renew(job)
   if now >= job.renew_at then
-    redis.call('HSET', job.key, 'renew_at', string.format('%d', now + job.open_seconds * 100))
-    keep_for(job, job.open_seconds, 'GT')
+    set(job, 'renew_at', string.format('%d', now + job.open_seconds * 100))
+    keep_record(job.key, job.open_seconds, 'GT')
   end
 end
 
+local function text(value)
+  return #value < 256 and str8(value) or cmsgpack.pack(value)
+end
+
+-- An envelope's trail: the job's, and one hop more.
 local function trail_to(job, address, sender, process)
-  local hops = {}
-  local first = #job.trail >= MAX_HOPS and #job.trail - MAX_HOPS + 3 or 1
-  if first > 1 then
-    hops[1] = job.trail[1]
-  end
-  for index = first, #job.trail do
-    hops[#hops + 1] = job.trail[index]
-  end
-  hops[#hops + 1] = {sender, address, process, now}
-  return cmsgpack.pack(hops)
+  return job.hops .. '\148' .. text(sender) .. text(address) .. text(process) .. '\207\0\0' .. struct.pack('>I6', now)
 end
 
 local function map_of(...)
@@ -82,11 +94,30 @@ local function pack(value)
   return cmsgpack.pack(value)
 end
 
--- The content of an event for a socket. Whoever escalated is given a claim with the first one, and nobody else.
-local function frame_of(job, seq, kind, json, claim)
+local function packed_all(values)
+  local packed = {}
+  for index, value in ipairs(values or {}) do
+    packed[index] = pack(value)
+  end
+  return unpack(packed)
+end
+
+-- The content of an event for a socket. Whoever escalated is given a claim with the first one, and nobody else. stream:
+-- of a demultiplexer, on which the socket is to hear it; or nil. For a client that lags behind, progress (of a task, with
+-- the same number) takes the place of what waits; and rather than lose the end of a job its socket is closed.
+local function frame_of(job, seq, event, claim, stream)
   local ending = claim and claim ~= '' and ',"claim":"' .. claim .. '"}' or '}'
-  return map_of(pack('text'), pack(string.format('{"job":"%s","seq":%d,"kind":"%s","data":', job.id, seq, kind) .. json ..
-    ending))
+  local frame = '{"job":"' .. job.id .. '","seq":' .. seq .. ',"kind":"' .. event.kind .. '","data":' .. event.json ..
+    (event.apart or '') .. ending
+  if stream and stream ~= '' then
+    frame = '{"stream":' .. cjson.encode(stream) .. ',"payload":' .. frame .. '}'
+  end
+  if event.kind == 'progress' then
+    return '\130\164text' .. text(frame) .. '\163key' .. text(event.task .. ':' .. seq)
+  elseif ENDS[event.kind] then
+    return '\130\164text' .. text(frame) .. '\164keep\195'
+  end
+  return '\129\164text' .. text(frame)
 end
 
 -- The content of the event for a socket or group, or for an ordinary channel; nil for an event that it does not get.
@@ -97,11 +128,18 @@ local function content_for(job, reply, event)
       return nil
     end
     return raw and event.packed or map_of(pack('job'), pack(job.id), pack('seq'), pack(job.seq), pack('kind'),
-      pack(event.kind), pack('data'), event.packed)
+      pack(event.kind), pack('data'), event.packed, packed_all(event.more))
   elseif job.style == 'message' and not ENDS[event.kind] then
     return nil
   end
-  return raw and event.packed or frame_of(job, job.seq, event.kind, event.json, reply[4] and event.claim)
+  return raw and event.packed or frame_of(job, job.seq, event, reply[5] and event.claim, reply[4])
+end
+
+-- Closes a socket that could not be told the end of a job, so that it asks for it when it is back. It has room of its
+-- own for that; a process whose mail is as long as that does not read it, and will be ended.
+local function close_lagging(job, name, terms, event)
+  local body = map_of(pack('close'), pack(TRY_AGAIN)) .. trail_to(job, name, event.sender, event.process)
+  send_to_channel(name, '', body, job.message_ms, terms + terms % ATTEMPTS_UNIT * 2, 0)
 end
 
 -- Sends an event to one address. Ends may use a channel's room a second time, so that a burst of progress never costs an
@@ -113,6 +151,9 @@ local function send_event(job, kind, name, terms, content, event)
     send_to_group(name, body, job.message_ms, job.process_capacity * (1 + more))
   elseif not send_to_channel(name, '', body, job.message_ms, terms + terms % ATTEMPTS_UNIT * more, 0) then
     count('dropped:no_room')
+    if more == 1 and kind == 'socket' then
+      close_lagging(job, name, terms, event)
+    end
     return false
   end
   return true
@@ -136,7 +177,7 @@ end
 
 local function keep_sockets(job, sockets)
   job.sockets = sockets
-  redis.call('HSET', job.key, 'sockets', cmsgpack.pack(sockets))
+  set(job, 'sockets', cmsgpack.pack(sockets))
 end
 
 -- Returns the sockets that the job tells, without one of them and those that have gone.
@@ -155,13 +196,14 @@ local function unbind(job, name)
 end
 
 -- Has the job tell a socket, by a channel with such terms, from now on. is_socket: see is_watched. always: 1 if it gets
--- events whatever the job's style is.
-local function bind(job, name, terms, is_socket, always)
+-- events whatever the job's style is. stream: see frame_of.
+local function bind(job, name, terms, is_socket, always, stream)
   local sockets = other_sockets(job, name)
   if #sockets >= MOST_SOCKETS then
     table.remove(sockets, 1)
   end
-  sockets[#sockets + 1] = {name, terms, is_watched(name, is_socket) and 1 or 0, always}
+  sockets[#sockets + 1] = {name, terms, is_watched(name, is_socket) and 1 or 0, always,
+    stream ~= '' and stream or nil}
   keep_sockets(job, sockets)
   if (job.leave_ms or -1) >= 0 then
     redis.call('SADD', job.root .. 'leaving:' .. name, job.id)
@@ -173,9 +215,14 @@ end
 local function list_for(job, kind, owner, seconds)
   local key = job.root .. kind .. owner
   redis.call('ZADD', key, 'NX', now, job.id)
-  redis.call('ZREMRANGEBYRANK', key, 0, -MOST_LISTED - 1)
-  if redis.call('TTL', key) < seconds then
+  local length = redis.call('ZCARD', key)
+  if length > MOST_LISTED then
+    redis.call('ZREMRANGEBYRANK', key, 0, -MOST_LISTED - 1)
+  end
+  if length == 1 then
     redis.call('EXPIRE', key, seconds)
+  else
+    redis.call('EXPIRE', key, seconds, 'GT')
   end
 end
 
@@ -187,14 +234,14 @@ local function tell_sockets(job, event)
     if has_gone(socket) then
       gone = true
     else
-      local content = socket[4] == 1 and frame_of(job, job.seq, event.kind, event.json)
-        or content_for(job, {'socket', '', 0, true}, event)
+      local content = socket[4] == 1 and frame_of(job, job.seq, event, nil, socket[5])
+        or content_for(job, {'socket', '', 0, socket[5], true}, event)
       local taken = not content or send_event(job, 'socket', socket[1], socket[2], content, event)
       told = told or taken
       refused = refused + (taken and 0 or 1)
     end
   end
-  if gone then
+  if gone and told then -- the last ones are remembered: see unheard.lua
     unbind(job, '')
   end
   if not told and event.kind ~= 'progress' and job.owner ~= '' then
@@ -230,18 +277,32 @@ end
 
 -- Appends an event to the job's and sends it.
 local function emit(job, event)
-  job.seq = redis.call('HINCRBY', job.key, 'seq', 1)
+  job.seq = job.seq + 1
+  set(job, 'seq', job.seq)
   redis.call('XADD', job.key .. ':events', 'MAXLEN', job.keep, job.seq .. '-1', 'kind', event.kind, 'data', event.json,
-    'at', string.format('%d', now), 'process', event.process)
+    'at', string.format('%d', now), 'process', event.process, unpack(event.apart and {'apart', event.apart} or {}))
   return tell(job, event)
+end
+
+-- Says that the job has started, if nobody has: a task that takes no time says so with what it says next.
+local function say_started(job, task, name, process)
+  if job.state == 'accepted' then
+    job.state = 'started'
+    set(job, 'state', job.state)
+    emit(job, {kind = 'started', json = cjson.encode({task = task, name = name}), packed = '', sender = name,
+      process = process})
+  end
 end
 
 -- Ends the job with an event, the only one of its kind. Returns how many addresses had no room for it.
 local function finish(job, event)
-  redis.call('HSET', job.key, 'state', event.kind)
-  redis.call('DEL', job.key .. ':parts')
+  set(job, 'state', event.kind)
+  if job.grouped then
+    redis.call('DEL', job.key .. ':parts')
+  end
+  redis.call('ZREM', job.root .. 'open', job.id)
   local refused = emit(job, event)
   leave(job, event.kind)
-  keep_for(job, job.ended_seconds)
+  keep_record(job.key, job.ended_seconds)
   return refused
 end

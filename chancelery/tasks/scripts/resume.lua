@@ -3,7 +3,8 @@
 --
 -- KEYS[1]  the job's record
 -- ARGV     who asks, see holders.lua; then the terms of the socket's channel, the prefix of its layer, the seq of the last
---          event that it has (-1: all that no socket was told), sender, process, "1" if it is a socket that asks
+--          event that it has (-1: all that no socket was told), sender, process, "1" if it is a socket that asks, and the
+--          stream that it asks on, or ""
 -- Returns  nil when there is no such job for it; else the job's state, its seq, the seq of the last event that was sent,
 --          and 1 when the socket is bound, 0 when there is more to be asked for first, -1 when there was no room
 
@@ -19,15 +20,14 @@ if after < 0 then
 end
 local frames, last, bytes, is_whole = {}, after, 0, false
 
-local function say(seq, kind, json)
-  frames[#frames + 1] = frame_of(job, seq, kind, json)
+local function say(seq, kind, json, apart)
+  frames[#frames + 1] = frame_of(job, seq, {kind = kind, json = json, apart = apart}, nil, ARGV[10])
   last, bytes = seq, bytes + #json
 end
 
 -- In the place of events that are not kept any more, or which the server has lost and the client has not.
 local function say_snapshot(seq)
-  local done = tonumber(redis.call('HGET', KEYS[1], 'done'))
-  say(seq, 'snapshot', cjson.encode({state = job.state, seq = job.seq, of = job.of, done = done}))
+  say(seq, 'snapshot', snapshot_of(job))
 end
 
 local function say_kept()
@@ -37,7 +37,7 @@ local function say_kept()
     if seq > last + 1 then
       say_snapshot(seq - 1)
     end
-    say(seq, entry[2][2], entry[2][4])
+    say(seq, entry[2][2], entry[2][4], entry[2][10])
   end
   return #found < READ_AT_ONCE
 end
@@ -55,7 +55,7 @@ local capacity = terms % ATTEMPTS_UNIT - #frames
 if not has_length_below(box, capacity + 1) then
   drop_expired_mail(box)
   if not has_length_below(box, capacity + 1) then
-    commit()
+    close(job)
     return {job.state, job.seq, after, -1}
   end
 end
@@ -63,11 +63,11 @@ for _, content in ipairs(frames) do
   send_to_channel(name, '', content .. trail_to(job, name, ARGV[7], ARGV[8]), job.message_ms, terms, 0)
 end
 if is_whole then
-  bind(job, name, terms, ARGV[9] == '1', 1)
+  bind(job, name, terms, ARGV[9] == '1', 1, ARGV[10])
   redis.call('HDEL', KEYS[1], 'missed', 'lapses')
   redis.call('ZREM', job.root .. 'inbox:' .. job.owner, job.id)
 else
   unbind(job, name) -- what it says meanwhile would overtake what it has said
 end
-commit()
+close(job)
 return {job.state, job.seq, last, is_whole and 1 or 0}

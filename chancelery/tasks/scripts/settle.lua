@@ -3,11 +3,13 @@
 -- KEYS[1]  the job's record
 -- KEYS[2]  Celery's key of the task
 -- ARGV     task, change ("started", "retry", "failed" or "done"), attempt, Celery's value ("" to store nothing), seconds
---          that it is kept (0 for ever), process, then for "retry" and "failed": kind of the event, its data as JSON and as msgpack;
---          for "done": the result as JSON ("" if it cannot be), as msgpack ("" if it cannot be), "1" if it can be a
---          message, and a reference for the error that takes its place when it cannot be sent
--- Returns  -1 when there is no such job or task (nothing was stored); else the kind of the event that ended the job just
---          now ("" if none did), its code for a result that could not be sent, how many addresses had no room
+--          that it is kept (0 for ever), process, "1" if it is the task itself that says so, or "0"; then for "retry"
+--          and "failed": kind of the event, its data as JSON and as msgpack; for "done": the result as JSON ("" if it cannot be), as msgpack ("" if it cannot be), "1" if it can be a
+--          message, a reference for the error that takes its place when it cannot be sent, the address at which it is
+--          had if it is too large for a frame ("" if nobody has asked for that), and its largest size then
+-- Returns  'address' when that has to be known first, and nothing was done; -1 when there is no such job or task (nothing
+--          was stored); else the kind of the event that ended the job just now ("" if none did), its code for a result
+--          that could not be sent, how many addresses had no room
 
 local task, change, attempt, process = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[6]
 local entry = redis.call('HGET', KEYS[1] .. ':members', task)
@@ -15,12 +17,16 @@ local job = entry and open_job(KEYS[1])
 if not job then
   return -1
 end
-local index, rank, final, name = string.match(entry, '^(%d+) (%d+) (%d) (.*)$')
-index, rank = tonumber(index), tonumber(rank)
+local number, rank, final, place = string.match(entry, '^(%d+) (%d+) (%d) (.*)$')
+local parent, index, share, name = string.match(place, '^(%S*) (%d+) (%S+) (.*)$')
+rank = tonumber(rank)
 
 local reached = ({started = 4 * attempt + 1, retry = 4 * attempt + 2, failed = FAILED, done = DONE})[change]
 if rank == DONE or reached < rank then
   return {'', '', 0}  -- what succeeded stays so, as Celery has it; and what was overtaken undoes nothing
+end
+if change == 'done' and final == '1' and not job.ended and lacks_address(job, ARGV[8], ARGV[12], tonumber(ARGV[13])) then
+  return 'address'
 end
 if ARGV[4] ~= '' then
   if tonumber(ARGV[5]) > 0 then
@@ -34,7 +40,7 @@ end
 if reached == rank then
   return {'', '', 0}
 end
-redis.call('HSET', KEYS[1] .. ':members', task, string.format('%d %.0f %s %s', index, reached, final, name))
+redis.call('HSET', KEYS[1] .. ':members', task, string.format('%s %.0f %s %s', number, reached, final, place))
 if job.ended then
   return {'', '', 0}
 end
@@ -58,28 +64,22 @@ local function went_on(kind, json, packed)
   return {'', '', 0}
 end
 
-local function started()
-  if job.state ~= 'accepted' then
-    return {'', '', 0}
-  end
-  redis.call('HSET', KEYS[1], 'state', 'started')
-  local data = {task = task, name = name}
-  return went_on('started', cjson.encode(data), pack(data))
-end
-
 local function step(done)
-  local data = {task = task, name = name, state = 'done', index = index, of = job.of, done = done}
-  return went_on('step', cjson.encode(data), pack(data))
+  local json = cjson.encode({task = task, name = name, state = 'done', parent = parent ~= '' and parent or cjson.null,
+    index = tonumber(index), weight = tonumber(share), of = job.of, done = done,
+    overall = complete(job, task, tonumber(share))})
+  return went_on('step', json, '')
 end
 
 local function fault(json, packed)
   local raw = job.style == 'message'
-  if raw and ARGV[9] ~= '1' then
+  if raw and ARGV[10] ~= '1' then
     return 'not_a_message'
   elseif not raw and (json == '' or (packed == '' and job.queued)) then
     return 'unsendable_result'
   end
-  return #(raw and packed or json) > job.max_bytes and 'result_too_large'
+  local most = raw and job.max_bytes or math.max(job.max_bytes, tonumber(ARGV[13]))
+  return #(raw and packed or json) > most and 'result_too_large'
 end
 
 local function array_of(items)
@@ -110,7 +110,8 @@ local function all_parts()
 end
 
 local function done(json, packed, reference)
-  local count = redis.call('HINCRBY', KEYS[1], 'done', 1)
+  local count = job.done + 1
+  set(job, 'done', count)
   if final == '0' then
     return step(count)
   end
@@ -118,7 +119,8 @@ local function done(json, packed, reference)
   if wrong then
     return failed(wrong, reference)
   end
-  local left = redis.call('HINCRBY', KEYS[1], 'left', -1)
+  local left = job.left - 1
+  set(job, 'left', left)
   if job.grouped then
     redis.call('HSET', KEYS[1] .. ':parts', task, json, '=' .. task, packed)
     redis.call('EXPIRE', KEYS[1] .. ':parts', job.open_seconds)
@@ -131,18 +133,24 @@ local function done(json, packed, reference)
       return failed(wrong, reference)
     end
   end
+  if job.style ~= 'message' and #json > job.max_bytes then
+    return {'result', '', finish(job, kept_apart(job, json, ARGV[12], event('result')))}
+  end
   return ended('result', json ~= '' and json or 'null', packed)
 end
 
-local answer
-if change == 'started' then
-  answer = started()
-elseif change == 'retry' then
-  answer = went_on(ARGV[7], ARGV[8], ARGV[9])
-elseif change == 'failed' then
-  answer = ended(ARGV[7], ARGV[8], ARGV[9])
-else
-  answer = done(ARGV[7], ARGV[8], ARGV[10])
+local answer = {'', '', 0}
+if ARGV[7] == '1' then
+  say_started(job, task, name, process)
 end
-commit()
+if change == 'started' then
+  renew(job)
+elseif change == 'retry' then
+  answer = went_on(ARGV[8], ARGV[9], ARGV[10])
+elseif change == 'failed' then
+  answer = ended(ARGV[8], ARGV[9], ARGV[10])
+else
+  answer = done(ARGV[8], ARGV[9], ARGV[11])
+end
+close(job)
 return answer

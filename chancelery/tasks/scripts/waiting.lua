@@ -14,16 +14,15 @@
 --   chords            zset    job -> when Celery's keys of its chords are to be kept again (ms)
 --   job:<id>:chords   set     "<seconds> <key>" of chords of which a part has waited
 --
--- A job's field "eta" is when its first tasks are due, until they were: what is put here later is due then, for the job
--- may have been rescheduled meanwhile. A job with a limit has a gate: "closed" until it asks for its turn, "waiting",
+-- A job with a limit has a gate: "closed" until it asks for its turn, "waiting",
 -- "open", and "left" once it has ended. What waits has no life of its own that could drop it unseen: the record of a job
 -- that waits for its turn is persistent.
 
 local LOOK_MS, REST_MS = 10000, 60000
 local FINAL_RANK = 1000000000000
 local CHORD_PARTS = {'', '.s', '.j', '.t', '.d'}
-local RECORD_PARTS = {'', ':members', ':events', ':parts', ':inputs'}
-local WAITING_PARTS = {':due', ':held', ':chords', ':pointer'}
+local RECORD_PARTS = {'', ':members', ':events'}
+local RARE_PARTS = {':parts', ':inputs', ':due', ':held', ':chords', ':pointer'}
 
 local function clock_ms(clock)
   if clock ~= '' then
@@ -42,10 +41,11 @@ local function with_record(command, key, ...)
   for _, part in ipairs(RECORD_PARTS) do
     redis.call(command, key .. part, ...)
   end
-  if redis.call('EXISTS', key .. ':due', key .. ':held', key .. ':chords', key .. ':pointer') == 0 then
+  if redis.call('EXISTS', key .. ':parts', key .. ':inputs', key .. ':due', key .. ':held', key .. ':chords',
+      key .. ':pointer') == 0 then
     return
   end
-  for _, part in ipairs(WAITING_PARTS) do
+  for _, part in ipairs(RARE_PARTS) do
     redis.call(command, key .. part, ...)
   end
   local pointer = redis.call('GET', key .. ':pointer')
@@ -69,7 +69,6 @@ local function publish(queue, bell, message)
 end
 
 local function put_due(jobs, task, queue, bell, message, job, due)
-  due = tonumber(job ~= '' and redis.call('HGET', jobs .. 'job:' .. job, 'eta') or due)
   redis.call('ZADD', jobs .. 'due', whole(due), task)
   redis.call('HSET', jobs .. 'due-tasks', task, cmsgpack.pack({queue, bell, message, job}))
   if job ~= '' then
@@ -166,7 +165,6 @@ local function leave(job, kind)
   end
   -- Of a job that failed, what was begun goes on, and is tried again; of one that was cancelled, nothing does.
   if kind == 'cancelled' or job.state == 'accepted' then
-    redis.call('HDEL', job.key, 'eta')
     for _, task in ipairs(redis.call('SMEMBERS', job.key .. ':due')) do
       take_due(jobs, task)
     end
@@ -192,7 +190,6 @@ local function hand_over(jobs, task)
   local key = jobs .. 'job:' .. job
   if job ~= '' then
     local state, gate = unpack(redis.call('HMGET', key, 'state', 'gate'))
-    redis.call('HDEL', key, 'eta')
     local rank = tonumber(string.match(redis.call('HGET', key .. ':members', task) or '0 0 ', '^%d+ (%d+) '))
     if state == 'cancelled' or rank >= FINAL_RANK then
       return nil

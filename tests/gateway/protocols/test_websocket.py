@@ -95,6 +95,9 @@ def test_a_closed_socket_takes_nothing():
         ({"subprotocol": 1}, "subprotocol is a str"),
         ({"text": "a", "key": 5}, "key is a str, not int"),
         ({"key": "price"}, "key 'price' without text or bytes"),
+        ({"keep": True}, "keep without text or bytes"),
+        ({"text": "a", "keep": 1}, "keep is True or False, not 1"),
+        ({"text": "a", "key": "b", "keep": True}, "both keep and key 'b'"),
     ],
 )
 def test_a_reply_that_means_nothing_is_refused_with_what_is_wrong(content, complaint):

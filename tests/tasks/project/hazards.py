@@ -5,7 +5,10 @@ import os
 from tests.tasks.project.settings import *  # noqa: F403
 from tests.tasks.project.settings import CELERY_BROKER_TRANSPORT_OPTIONS, CELERY_RESULT_BACKEND
 
-CELERY_BROKER_TRANSPORT_OPTIONS |= {"visibility_timeout": 2, "unacked_restore_interval": 0.5}
+CELERY_BROKER_TRANSPORT_OPTIONS |= {
+    "visibility_timeout": float(os.environ["TESTS_VISIBILITY_TIMEOUT"]),
+    "unacked_restore_interval": 0.5,
+}
 if os.environ.get("TESTS_PLAIN"):
     CELERY_BROKER_TRANSPORT = None
     CELERY_RESULT_BACKEND = CELERY_RESULT_BACKEND.partition("+")[2]

@@ -12,4 +12,7 @@ globals().update(
     Deployment(os.environ["TESTS_REDIS_URL"], prefix=os.environ["TESTS_PREFIX"]).django_settings(routing=ROUTING)
 )
 
+ROOT_URLCONF = "tests.tasks.project.urls"
+CHANCELERY = {**globals().get("CHANCELERY", {}), "JOB_RESULT_BYTES": 8 * 1024 * 1024}
+
 TASKS = {"default": {"BACKEND": "chancelery.tasks.django_backend.JobTaskBackend", "QUEUES": []}}

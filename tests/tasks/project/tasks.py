@@ -121,6 +121,17 @@ def working(message: Message, steps: int) -> str:
     return "worked"
 
 
+@consumer_task(retry=Retry(on=UnwellError, max=1, backoff=0))
+def advances(message: Message, *_given: Any, to: int, then: str = "") -> int:
+    """Be so many tenths of the way; then wait for something on the channel *then*, or "fail" the first time."""
+    message.job.progress(to if message.job.attempt == 1 else 1, total=10)
+    if then == "fail" and message.job.attempt == 1:
+        raise UnwellError("nearly")
+    if then not in {"", "fail"}:
+        waits_for(then)
+    return to
+
+
 @consumer_task
 def sends(message: Message, channel: str, group: str) -> None:
     Channel(channel).send({"text": "from a task"})

@@ -129,14 +129,32 @@ export interface JobFrame<Data = unknown> {
   readonly seq: number;
   readonly kind: string;
   readonly data: Data;
+  /** Where the data of a result is had that no frame can carry; `data` is null then. */
+  readonly at?: string;
+  /** How large that is. */
+  readonly bytes?: number;
 }
 
 /** What each kind of event says. */
 export interface JobData<Result = unknown> {
   accepted: { of: number; eta: string | null };
   started: { task: string; name: string };
-  step: { task: string; name: string; state: string; index: number; done: number; of: number };
-  progress: { task: string; name: string; done: number; total: number | null; note: string | null };
+  step: {
+    task: string;
+    name: string;
+    state: string;
+    /** The chain, group or chord that the task is part of, as indices from the top: "2.1"; null at the top. */
+    parent: string | null;
+    /** Which part of that it is, from 1. */
+    index: number;
+    /** The task's part of the whole, from 0 to 1. */
+    weight: number;
+    done: number;
+    of: number;
+    /** How far the whole canvas is, from 0 to 1. */
+    overall: number;
+  };
+  progress: { task: string; name: string; done: number; total: number | null; note: string | null; overall: number };
   chunk: { task: string; stream: string; chunk: Json };
   retry: {
     task: string;
@@ -149,7 +167,7 @@ export interface JobData<Result = unknown> {
   };
   /** Stands for events that are not kept any more; the frame's `seq` is that of the last of them. */
   rescheduled: { eta: string | null };
-  snapshot: { state: string; seq: number; of: number; done: number };
+  snapshot: { state: string; seq: number; of: number; done: number; overall: number };
   result: Result;
   error: { code: string | null; reference: string; message: string };
   cancelled: { reason: string };
@@ -183,6 +201,13 @@ export interface Job<Result = unknown> {
   input(value: unknown): Promise<true>;
 }
 
+/** A stream of a demultiplexer. Jobs whose events came on it are asked on it, too. */
+export interface Stream {
+  send(payload: unknown): boolean;
+  job<Result = unknown>(id: string): Job<Result>;
+  jobs(): Promise<ListedJob[]>;
+}
+
 export interface ListedJob {
   readonly job: string;
   readonly state: "accepted" | "started" | "result" | "error" | "cancelled";
@@ -213,7 +238,7 @@ export class WebSocketBridge {
   demultiplex<Message = Json>(stream: string, callback: (message: Message, stream: string) => void): void;
   /** Sends as JSON, or keeps for the next connection; false when it can do neither. */
   send(message: unknown): boolean;
-  stream(stream: string): { send(payload: unknown): boolean };
+  stream(stream: string): Stream;
   job<Result = unknown>(id: string): Job<Result>;
   /** The jobs of this socket or its user, the latest first. */
   jobs(): Promise<ListedJob[]>;

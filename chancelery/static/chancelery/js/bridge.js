@@ -70,7 +70,11 @@ export class WebSocketBridge extends Emitter {
   }
 
   stream(stream) {
-    return { send: (payload) => this.send({ stream, payload }) };
+    return {
+      send: (payload) => this.send({ stream, payload }),
+      job: (id) => this.#jobs.job(id, stream),
+      jobs: () => this.#jobs.list(stream),
+    };
   }
 
   /* The job of this id, whether its events have come already or not. */
@@ -112,6 +116,7 @@ export class WebSocketBridge extends Emitter {
   }
 
   #demultiplexed(message) {
+    if (isObject(message.payload) && this.#jobs.take(message.payload, message.stream)) return;
     const callback = this.#streams.get(message.stream);
     if (callback !== undefined) callback(message.payload, message.stream);
     else this.dispatchEvent(new BridgeEvent("dropped", { data: message, reason: "unmapped" }));

@@ -39,6 +39,13 @@ const REFUSED = {
   busy: "the server has no room for it just now",
 };
 
+/* A result that no frame can carry. */
+async function fetched({ job, at }) {
+  const answer = await fetch(at).catch(() => null);
+  if (answer?.ok) return answer.json();
+  throw new JobError(job, "not_fetched", `the result could not be fetched (${answer?.status ?? "no answer"})`);
+}
+
 /* A promise that is made when it is asked for: one that nobody has asked for cannot be rejected unhandled. */
 class Deferred {
   #promise = null;
@@ -61,7 +68,7 @@ class Deferred {
   #try() {
     if (this.#settle === null || this.#outcome === null) return;
     const [isGood, value] = this.#outcome;
-    this.#settle[isGood ? 0 : 1](value);
+    this.#settle[isGood ? 0 : 1](typeof value === "function" ? value() : value);
   }
 }
 
@@ -69,6 +76,7 @@ class Deferred {
 class Record {
   claimed = false;
   state = null;
+  stream = null; // of a demultiplexer, that its events come on and what is asked of it goes to
   held = []; // what came after a gap, until the gap is filled
   outcome = new Deferred();
   #seq = 0;
@@ -117,7 +125,7 @@ class Record {
     else this.state = "started";
     this.#keep(frame);
     if (this.hasEnded) this.claims.delete(this.id);
-    if (frame.kind === "result") this.outcome.end(true, frame.data);
+    if (frame.kind === "result") this.outcome.end(true, frame.at === undefined ? frame.data : () => fetched(frame));
     else if (this.hasEnded) this.outcome.end(false, WHY[frame.kind](this.id, frame.data));
   }
 
@@ -237,25 +245,26 @@ export class Jobs {
     this.#tell = tell;
   }
 
-  job(id) {
+  job(id, stream = null) {
     const record = this.#records.get(id) ?? this.#begin(id);
     record.claimed = true;
+    record.stream ??= stream;
     return record.job;
   }
 
-  /* Takes a frame if it is about a job; tells whether it was. */
-  take(frame) {
+  /* Takes a frame, or what came on a stream, if it is about a job; tells whether it was. */
+  take(frame, stream = null) {
     if (frame.job === null && frame.do === "list" && Array.isArray(frame.jobs)) return this.#answer(frame);
     if (typeof frame.job !== "string") return false;
     if (typeof frame.do === "string" && ("done" in frame || "error" in frame)) this.#answer(frame);
-    else if (typeof frame.kind === "string" && Number.isInteger(frame.seq) && "data" in frame) this.#event(frame);
+    else if (typeof frame.kind === "string" && Number.isInteger(frame.seq) && "data" in frame) this.#event(frame, stream);
     else return false;
     return true;
   }
 
   /* The jobs of this socket, as the server has them. */
-  list() {
-    return this.#ask(null, "list");
+  list(stream = null) {
+    return this.#ask(null, "list", stream);
   }
 
   /* The connection is gone, and every answer with it; and, unless there will be another, jobs that have no other address. */
@@ -306,14 +315,15 @@ export class Jobs {
   }
 
   #begin(id) {
-    const record = new Record(id, (what, more) => this.#ask(id, what, more), this.#claims);
+    const record = new Record(id, (what, more) => this.#ask(id, what, record.stream, more), this.#claims);
     this.#records.set(id, record);
     return record;
   }
 
-  #event(frame) {
+  #event(frame, stream) {
     const known = this.#records.get(frame.job);
     const record = known ?? this.#begin(frame.job);
+    record.stream = stream ?? record.stream; // a group that it is in as well has none
     if (this.mends && record.lacksBefore(frame)) this.#mend(record, frame);
     else this.#take(record, frame);
     if (known === undefined) this.#tell("job", { id: frame.job });
@@ -332,13 +342,14 @@ export class Jobs {
   }
 
   /* Asks, unless the same was asked and is not answered yet; but what is given is given each time. */
-  #ask(id, what, more = {}) {
+  #ask(id, what, stream, more = {}) {
     const key = `${what} ${id}`;
     const waiting = this.#asked.get(key) ?? [];
     if (waiting.length > 0 && what !== "input") return waiting[0].answer.promise;
     const claim = this.#claims.get(id);
     const shown = claim === undefined ? {} : { claim };
-    if (!this.#send({ job: id, do: what, ...more, ...shown })) return Promise.reject(WHY.lost(id));
+    const order = { job: id, do: what, ...more, ...shown };
+    if (!this.#send(stream === null ? order : { stream, payload: order })) return Promise.reject(WHY.lost(id));
     const answer = new Deferred();
     this.#asked.set(key, [...waiting, { id, answer }]);
     return answer.promise;

@@ -1,6 +1,7 @@
 """Which consumer answers which path."""
 
 from chancelery import route
+from chancelery.tasks import obey
 from chancelery_app.consumers import accept, ask, ask_chord, broadcast, dawdle, echo, join, wait
 
 channel_routing = [
@@ -11,5 +12,6 @@ channel_routing = [
     route("websocket.receive", dawdle, path=r"^/slow/$"),
     route("websocket.receive", broadcast, path=r"^/send/$"),
     route("websocket.receive", ask, path=r"^/task/$"),
+    route("websocket.receive", obey, path=r"^/jobs/$"),
     route("websocket.receive", ask_chord, path=r"^/chord/$"),
 ]
