@@ -31,9 +31,10 @@ VERSION = 1
 _PACKAGE = "chancelery.tasks.scripts"
 _SHARED = (*COMMON, (_PACKAGE, "waiting.lua"), (_PACKAGE, "jobs.lua"))
 _OVERALL = (_PACKAGE, "overall.lua")
-_RECORDING = ("attach.lua", "keeping.lua", "overdue.lua", "opening.lua", "record.lua")
-_RECORD = scripts.load(*_SHARED, _OVERALL, *((_PACKAGE, name) for name in _RECORDING))
-_SETTLE = scripts.load(*_SHARED, _OVERALL, (_PACKAGE, "apart.lua"), (_PACKAGE, "settle.lua"), even_full=True)
+_OPENING = tuple((_PACKAGE, name) for name in ("keeping.lua", "overdue.lua", "opening.lua"))
+_RECORD = scripts.load(*_SHARED, _OVERALL, (_PACKAGE, "attach.lua"), *_OPENING, (_PACKAGE, "record.lua"))
+_SETTLING = ((_PACKAGE, "apart.lua"), (_PACKAGE, "settle.lua"))
+_SETTLE = scripts.load(*_SHARED, _OVERALL, *_OPENING, *_SETTLING, even_full=True)
 _EVENT = scripts.load(*_SHARED, _OVERALL, (_PACKAGE, "event.lua"))
 _FINISH = scripts.load(*_SHARED, (_PACKAGE, "finish.lua"), even_full=True)
 _PUBLISHED = scripts.load((_PACKAGE, "published.lua"))
@@ -184,12 +185,14 @@ class Records:
         apart: Apart = NOWHERE,
         *,
         has_begun: bool = False,
+        opening: Sequence[Any] = (),
     ) -> Settled | None:
         """
         Store what Celery keeps of a task and let its job follow, in one step.
 
         stored: Celery's key, the task's id, the change, the attempt, Celery's value, seconds that it is kept.
         has_begun: whether it is the task itself that says so, whose job has started if nobody has said it yet.
+        opening: what is published once the task is done, as in `record`.
         Returns None when there is no such job or the task is none of its; and LACKS_ADDRESS when a result is to be kept
         apart, but *apart* does not say at which address. Nothing was stored then.
         """
@@ -199,6 +202,7 @@ class Records:
             args += (told.kind, told.json, told.packed)
         elif told is not None:
             args += (told.json, told.packed, "1" if told.is_message else "0", told.reference, *apart)
+            args.append(_encode(opening) if opening else b"")
         answer = _SETTLE.run(self._call, [self._key(job_id), key], args)
         if answer == b"address":
             return LACKS_ADDRESS

@@ -1,20 +1,20 @@
 """
-Bare Celery, the floor of every way from a socket through Celery and back: `.delay()` here, `.get()` here, no socket.
+Bare Celery, the floor of every way from a socket through Celery and back: published here, and no socket.
 
-Speaks the same protocol on standard input and output as `loads`, and keeps as many calls in flight as that has sockets.
+The task pushes its answer on a list in Redis, from which it is taken here. Speaks the same protocol on standard input
+and output as `loads`, and keeps as many calls in flight as that has sockets.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
-from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from celery import chord
-from celery_app import answer, merge, part
+from celery_app import answer, client, merge, part
 
 from tests.benchmarks import cpu
 from tests.benchmarks.loads import CHORD_SOCKETS, TASK_SOCKETS
@@ -22,34 +22,42 @@ from tests.benchmarks.window import WARM_UP_SECONDS, Result, Spec, percentile_ms
 
 PARTS = 10
 LATEST_SECONDS = 20
+ANSWERS = "answers"
 
 
-def one_task() -> Any:
-    return answer.delay(7)
+def one_task(number: int) -> None:
+    answer.delay(number, ANSWERS)
 
 
-def one_chord() -> Any:
-    return chord([part.s(7, place) for place in range(PARTS)])(merge.s())
+def one_chord(number: int) -> None:
+    chord([part.s(number, place) for place in range(PARTS)])(merge.s(number, ANSWERS))
 
 
-def drive(begin: Callable[[], Any], in_flight: int, spec: Spec) -> Result:
-    """Keep *in_flight* calls going and take their results in order."""
-    calls = deque((time.perf_counter(), begin()) for _ in range(in_flight))
+def drive(begin: Callable[[int], None], in_flight: int, spec: Spec) -> Result:
+    """Keep *in_flight* calls going, and begin one for each answer."""
+    numbers = itertools.count()
+    began: dict[int, float] = {}
     latencies: list[float] = []
 
-    def turn() -> None:
-        began, outcome = calls.popleft()
-        outcome.get(timeout=LATEST_SECONDS)
-        latencies.append(time.perf_counter() - began)
-        calls.append((time.perf_counter(), begin()))
+    def start() -> None:
+        number = next(numbers)
+        began[number] = time.perf_counter()
+        begin(number)
 
+    def turn() -> None:
+        number = next(answers())
+        latencies.append(time.perf_counter() - began.pop(number))
+        start()
+
+    for _ in range(in_flight):
+        start()
     turn_for(WARM_UP_SECONDS, turn)
     latencies.clear()
     before = cpu.by_role(spec["roles"])
     seconds = turn_for(spec["seconds"], turn)
     after, count, ordered = cpu.by_role(spec["roles"]), len(latencies), sorted(latencies)
-    for _, outcome in calls:
-        outcome.get(timeout=LATEST_SECONDS)
+    while began:
+        del began[next(answers())]
     return {
         "per_second": count / seconds,
         "p50_ms": percentile_ms(ordered, 0.50),
@@ -58,6 +66,15 @@ def drive(begin: Callable[[], Any], in_flight: int, spec: Spec) -> Result:
         "client_share": 0.0,
         "notes": [],
     }
+
+
+def answers() -> Iterator[int]:
+    """Yield the numbers of the calls that are answered. Raises: TimeoutError."""
+    while True:
+        found = client.blpop([ANSWERS], LATEST_SECONDS)
+        if found is None:
+            raise TimeoutError(f"no answer within {LATEST_SECONDS} s")
+        yield int(found[1])
 
 
 def turn_for(seconds: float, turn: Callable[[], None]) -> float:
@@ -70,7 +87,8 @@ def turn_for(seconds: float, turn: Callable[[], None]) -> float:
 
 def main() -> None:
     spec = json.load(sys.stdin)
-    answer.delay(7).get(timeout=LATEST_SECONDS)
+    answer.delay(0, ANSWERS)
+    next(answers())
     results = {
         "task": drive(one_task, TASK_SOCKETS, spec),
         "task-latency": drive(one_task, 1, spec),

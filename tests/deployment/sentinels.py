@@ -37,7 +37,7 @@ class Watched:
         config.write_text(
             f"port {self.sentinel_port}\nbind 127.0.0.1\ndir {self._folder}\nrequirepass {SENTINEL_PASSWORD}\n"
             f"sentinel monitor {SERVICE} 127.0.0.1 {master} 1\nsentinel auth-pass {SERVICE} {PASSWORD}\n"
-            f"sentinel down-after-milliseconds {SERVICE} 300\nsentinel failover-timeout {SERVICE} 4000\n"
+            f"sentinel down-after-milliseconds {SERVICE} 1000\nsentinel failover-timeout {SERVICE} 4000\n"
         )
         self._run(self.sentinel_port, str(config), "--sentinel")
         self._until(lambda: len(self._sentinel.sentinel_slaves(SERVICE)) == 1)
@@ -51,6 +51,15 @@ class Watched:
     def master(self) -> int:
         """Return the port of the server that the Sentinel calls the master."""
         return int(self._sentinel.sentinel_get_master_addr_by_name(SERVICE)[1])
+
+    def await_calm(self) -> None:
+        """Wait until the Sentinel has no doubts about the master."""
+
+        def is_calm() -> bool:
+            state = self._sentinel.sentinel_master(SERVICE)
+            return state["is_master"] and not (state["is_sdown"] or state["is_odown"])
+
+        self._until(is_calm)
 
     def kill_master(self) -> None:
         """Kill it; what follows is the Sentinel's doing."""

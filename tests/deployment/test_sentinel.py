@@ -120,6 +120,7 @@ def test_celery_and_the_cache_ask_the_same_sentinels(url: str, watched: Watched)
     settings = Deployment(url, prefix="site").django_settings(routing=[])
     app = Celery("site", set_as_current=False)
     app.config_from_object(types.SimpleNamespace(**settings), namespace="CELERY")
+    watched.await_calm()
     with app, override_settings(**settings):
         app.send_task("nothing")
         app.backend.store_result("an-id", 1, "SUCCESS")

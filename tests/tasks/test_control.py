@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from celery.exceptions import TaskRevokedError
 
 from chancelery import Channel, Group
 from chancelery.message import Message
@@ -54,17 +55,34 @@ def test_what_runs_is_stopped(socket: Socket, worker: Any, celery_app: Any) -> N
     assert celery_app.AsyncResult(f"{job.id}-1").state == "REVOKED"
 
 
-def test_what_no_worker_was_told_of_is_not_begun(socket: Socket, worker: Any, celery_app: Any, group: Group) -> None:
+@pytest.fixture
+def idle_queue(worker: Any, celery_app: Any, group: Group) -> Iterator[str]:
+    """A queue that no worker takes from until somebody says so."""
+    name = f"idle.{group.name}"
+    yield name
+    celery_app.control.cancel_consumer(name)
+
+
+def test_what_no_worker_was_told_of_is_not_begun(socket: Socket, celery_app: Any, idle_queue: str) -> None:
+    job = escalate(socket.message(), number.si(1).set(queue=idle_queue))
+    backend.current().records.finish(job.id, events.cancelled("unheard"))  # all of a cancel but the word to the workers
+    celery_app.control.add_consumer(idle_queue)
+    with pytest.raises(TaskRevokedError):
+        celery_app.AsyncResult(f"{job.id}-1").get(timeout=PATIENCE_SECONDS)
+    assert ends_of(job) == ["cancelled"]
+
+
+def test_nothing_follows_a_step_that_ends_after_the_cancel(
+    socket: Socket, worker: Any, celery_app: Any, group: Group
+) -> None:
     key = f"free.{group.name}"
     job = escalate(socket.message(), waits_for.s(key) | number.si(1))
     assert [frame["kind"] for frame in frames(socket, 2)] == ["accepted", "started"]
-    backend.current().records.finish(job.id, events.cancelled("unheard"))  # all of a cancel but the word to the workers
+    backend.current().records.finish(job.id, events.cancelled("unheard"))
     Channel(key).send({})
-    following = celery_app.AsyncResult(f"{job.id}-2")
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not following.ready() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert following.state == "REVOKED"
+    assert celery_app.AsyncResult(f"{job.id}-1").get(timeout=PATIENCE_SECONDS) == "done"
+    assert number.delay(2).get(timeout=PATIENCE_SECONDS) == 2  # by when the worker would have taken what follows
+    assert celery_app.AsyncResult(f"{job.id}-2").state == "PENDING"
     assert ends_of(job) == ["cancelled"]
 
 

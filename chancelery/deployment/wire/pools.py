@@ -7,11 +7,9 @@ import os
 import weakref
 from typing import Any
 
-import hiredis
 import redis
-from redis.exceptions import ResponseError
 
-from chancelery.deployment import connections
+from chancelery.deployment.wire.threads import ask
 
 
 def call_quickly(client: redis.Redis, *command: Any) -> Any:
@@ -43,14 +41,7 @@ class _PoolWire:
         except IndexError:
             connection = self._pool.make_connection()
         try:
-            connection.send_packed_command([hiredis.pack_command(command)])
-            return connection.read_response()
-        except ResponseError as error:
-            connections.require_master(error, connection)
-            raise
-        except BaseException:
-            connection.disconnect()
-            raise
+            return ask(connection, command)
         finally:
             self._idle.append(connection)
 

@@ -47,16 +47,7 @@ class ThreadWire:
     def call(self, *command: Any) -> Any:
         """Send *command* and return the answer. Raises: LayerUnavailable, ResponseError."""
         with connections.reporting(self.url):
-            connection = self._connection()
-            try:
-                connection.send_packed_command([hiredis.pack_command(command)])
-                return connection.read_response()
-            except ResponseError as error:
-                connections.require_master(error, connection)
-                raise
-            except BaseException:
-                connection.disconnect()
-                raise
+            return ask(self._connection(), command)
 
     def run(self, script: Script, key: str, args: Sequence[Any]) -> Any:
         """Run *script* with one key and return its answer."""
@@ -119,6 +110,19 @@ class ThreadWire:
         if not connection.is_connected:
             connection.connect()
         return connection
+
+
+def ask(connection: Any, command: Sequence[Any]) -> Any:
+    """Send *command* down a connection of redis-py's and return the answer. Raises: what redis-py does."""
+    try:
+        connection.send_packed_command([hiredis.pack_command(tuple(command))])
+        return connection.read_response()
+    except ResponseError as error:
+        connections.require_master(error, connection)
+        raise
+    except BaseException:
+        connection.disconnect()
+        raise
 
 
 class Waiting:

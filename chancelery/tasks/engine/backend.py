@@ -30,7 +30,7 @@ from chancelery.tasks import events
 from chancelery.tasks.apart import address_of
 from chancelery.tasks.canvas import job_of
 from chancelery.tasks.due import Due
-from chancelery.tasks.engine import configuration, endings, followers, opening
+from chancelery.tasks.engine import configuration, continuing, endings, followers, opening
 from chancelery.tasks.engine.beginnings import Beginnings
 from chancelery.tasks.engine.results import LookingConsumer
 from chancelery.tasks.events import Event, Result
@@ -157,7 +157,7 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
         retry_in: the seconds after which it is tried again; without it, what Celery says.
         """
         run = _run(task_id, request, state)
-        if run is not None and state == states.STARTED:
+        if run is not None and state == states.STARTED and request is not None:
             self._beginnings.note(request, result)
             return result
         if run is not None:
@@ -205,25 +205,27 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
     ) -> Any:
         if change is not None:
             meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
-            has_begun = getattr(request, "has_begun", False)
-            if self._settle(change, task_id, state, self.encode({**meta, "task_id": task_id}), has_begun=has_begun):
+            if self._settle(change, task_id, state, self.encode({**meta, "task_id": task_id}), request):
                 return result
         return super()._store_result(task_id, result, state, traceback, request, **kwargs)
 
-    def _settle(
-        self, change: _Change, task_id: str, state: str, value: str | bytes, *, has_begun: bool = False
-    ) -> bool:
+    def _settle(self, change: _Change, task_id: str, state: str, value: str | bytes, request: Any = None) -> bool:
         """
         Store and settle in one step; False when the job is not recorded here, and nothing was stored.
 
-        task_id: of the task that *value* is stored for. has_begun: see `Records.settle`.
+        task_id: of the task that *value* is stored for, and *request* its own.
         """
         if len(value) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("value too large for Redis backend", state=state, task_id=task_id)
         kept = self.failure_expires if state == states.FAILURE else self.expires
         run, what = change.run, _CHANGES.get(state, "failed")
         stored = (self.get_key_for_task(task_id), run.task_id, what, run.attempt, value, kept or 0)
-        settle = functools.partial(self.records.settle, has_begun=has_begun)
+        follows = continuing.taken(request) if state == states.SUCCESS else None
+        settle = functools.partial(
+            self.records.settle,
+            has_begun=getattr(request, "has_begun", False),
+            opening=(self.due.now(), follows.entries) if follows else (),
+        )
         apart = Apart("", conf.current().job_result_bytes)
         settled = self.ensure(settle, (run.job_id, stored, change.told, apart))
         if settled is LACKS_ADDRESS:

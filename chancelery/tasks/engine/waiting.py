@@ -24,7 +24,7 @@ from chancelery.exceptions import LayerUnavailable
 from chancelery.log import room
 from chancelery.tasks.canvas import JOB_ID
 from chancelery.tasks.due import AT_ONCE, Due, Task
-from chancelery.tasks.engine import opening
+from chancelery.tasks.engine import continuing, opening
 from chancelery.tasks.engine.opening import Opening
 
 JOB_KEYPREFIX = "job_keyprefix"
@@ -73,19 +73,20 @@ class WaitingChannel:
         return _prefix(self.connection.client)
 
     def _put(self: Any, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        """Put a message into its queue, unless it is one that waits, or a job begins with it."""
+        """Put a message into its queue, unless it waits, or it is published by what a job begins or goes on with."""
         headers, opens = message.get("headers") or {}, opening.current()
-        waits = _waits(headers)
-        prefix = _prefix(self.connection.client) if waits or opens else ""
+        waits, continues = _waits(headers), continuing.current() if opens is None else None
+        prefix = _prefix(self.connection.client) if waits or opens or continues else ""
+        collecting = opens or (continues if prefix else None)
         put = functools.partial(super()._put, queue, message, **kwargs)  # type: ignore[misc]
         if prefix and waits:
-            self._keep(queue, message, prefix, opens)
-        elif opens is None:
-            put()
-        elif prefix and "_publish_batch" not in kwargs and (entry := self.entry_of(queue, message)):
-            opens.put(*entry)
-        else:
+            self._keep(queue, message, prefix, collecting)
+        elif collecting and prefix and "_publish_batch" not in kwargs and (entry := self.entry_of(queue, message)):
+            collecting.put(*entry)
+        elif opens:
             opens.later(put)
+        else:
+            put()
 
     def _keep(self: Any, queue: str, message: dict[str, Any], prefix: str, opens: Opening | None) -> None:
         keys = self._key(queue, self._get_message_priority(message, reverse=False)), self._bell(queue)

@@ -31,25 +31,35 @@ local MOST_SOCKETS = 8 -- of one job
 local MOST_LISTED = 100 -- of one owner
 local ENDS = {result = true, error = true, cancelled = true}
 
--- Returns the job's record, or nil when there is none, and makes the layer's functions ready to send.
-local function open_job(key)
-  local found = redis.call('HMGET', key, 'state', 'seq', 'terms', 'renew_at', 'sockets', 'more', 'hops', 'done', 'left')
-  if not found[1] then
-    return nil
-  end
-  local terms = cmsgpack.unpack(found[3])
+local function terms_of(packed)
+  local terms = cmsgpack.unpack(packed)
   if terms[1] > TERMS_VERSION then
     error('the record of a job has version ' .. terms[1] .. ', this process reads up to ' .. TERMS_VERSION)
   end
-  local job = terms[2]
-  job.key, job.state, job.seq, job.ended = key, found[1], tonumber(found[2]), ENDS[found[1]]
-  job.id, job.renew_at = string.match(key, '([^:]*)$'), tonumber(found[4])
+  return terms[2]
+end
+
+-- Makes a job of its terms, and the layer's functions ready to send.
+local function job_with(terms, key, state, seq, done, left, hops)
+  local job = terms
+  job.key, job.state, job.ended, job.hops, job.changes = key, state, ENDS[state], hops, {}
+  job.seq, job.done, job.left = tonumber(seq), tonumber(done), tonumber(left)
+  job.id = string.match(key, '([^:]*)$')
   job.root = string.sub(key, 1, #key - #job.id - 4)
-  job.sockets = found[5] and cmsgpack.unpack(found[5]) or nil
-  job.more = found[6] and cmsgpack.unpack(found[6]) or nil
-  job.hops, job.done, job.left, job.changes = found[7], tonumber(found[8]), tonumber(found[9]), {}
-  job.owner, job.asker = job.owner or '', job.asker or ''
   begin(job.layer, '')
+  return job
+end
+
+-- Returns the job of a record, or nil when there is none.
+local function open_job(key)
+  local found = redis.call('HMGET', key, 'state', 'seq', 'done', 'left', 'hops', 'terms', 'renew_at', 'sockets', 'more')
+  if not found[1] then
+    return nil
+  end
+  local job = job_with(terms_of(found[6]), key, unpack(found, 1, 5))
+  job.renew_at = tonumber(found[7])
+  job.sockets = found[8] and cmsgpack.unpack(found[8]) or nil
+  job.more = found[9] and cmsgpack.unpack(found[9]) or nil
   return job
 end
 

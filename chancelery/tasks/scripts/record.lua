@@ -11,7 +11,7 @@
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return 0
 end
-local asked, root = cmsgpack.unpack(ARGV[1])[2], string.match(KEYS[1], '^(.*)job:[^:]*$')
+local asked, root = terms_of(ARGV[1]), string.match(KEYS[1], '^(.*)job:[^:]*$')
 local pointer = asked.dedupe ~= '' and root .. 'dedupe:' .. asked.dedupe
 local holder = pointer and redis.call('GET', pointer)
 local other = holder and open_job(root .. 'job:' .. holder)
@@ -20,23 +20,22 @@ if other and not other.ended then
   close(other)
   return other.id
 end
-local first = {'state', 'accepted', 'seq', 0, 'done', 0, 'terms', ARGV[1], 'finals', ARGV[2], 'left', ARGV[3], 'message',
-  ARGV[4], 'renew_at', string.format('%d', clock_ms('') + asked.open_seconds * 100), 'hops', ARGV[12]}
+local job = job_with(asked, KEYS[1], 'accepted', 0, 0, ARGV[3], ARGV[12])
+job.changes = {'state', 'accepted', 'done', 0, 'left', ARGV[3], 'hops', ARGV[12], 'terms', ARGV[1], 'finals', ARGV[2],
+  'message', ARGV[4], 'renew_at', whole(now + job.open_seconds * 100)}
 if pointer then
   redis.call('SET', KEYS[1] .. ':pointer', pointer)
   redis.call('SET', pointer, string.match(KEYS[1], '[^:]*$'))
 end
-if asked.limit ~= '' then
-  first[#first + 1], first[#first + 2] = 'gate', 'closed'
+if job.limit ~= '' then
+  set(job, 'gate', 'closed')
 end
-redis.call('HSET', KEYS[1], unpack(first))
 local members = {}
 for index = 13, #ARGV, 3 do
   members[#members + 1] = ARGV[index]
   members[#members + 1] = string.format('%d 0 %s %s', (index - 10) / 3, ARGV[index + 1], ARGV[index + 2])
 end
 call_in_parts('HSET', KEYS[1] .. ':members', members)
-local job = open_job(KEYS[1])
 for _, reply in ipairs(job.replies) do
   if reply[1] == 'socket' and reply[2] == job.asker then
     bind(job, reply[2], reply[3], job.watched, 0, reply[4])
@@ -48,10 +47,10 @@ elseif job.asker ~= '' then
   list_for(job, 'mine:socket:', job.asker, tonumber(ARGV[5]))
 end
 emit(job, {kind = 'accepted', json = ARGV[6], packed = ARGV[7], sender = ARGV[8], process = ARGV[9], claim = ARGV[10]})
-keep_record(KEYS[1], ARGV[5])
 close(job)
+keep_record(KEYS[1], ARGV[5])
 watch_over(job, ARGV[5])
 if ARGV[11] ~= '' then
-  open_with(root, job.id, ARGV[11], asked.limit ~= '')
+  open_with(root, job.id, ARGV[11], job.limit ~= '')
 end
 return 1

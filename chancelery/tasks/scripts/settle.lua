@@ -6,7 +6,8 @@
 --          that it is kept (0 for ever), process, "1" if it is the task itself that says so, or "0"; then for "retry"
 --          and "failed": kind of the event, its data as JSON and as msgpack; for "done": the result as JSON ("" if it cannot be), as msgpack ("" if it cannot be), "1" if it can be a
 --          message, a reference for the error that takes its place when it cannot be sent, the address at which it is
---          had if it is too large for a frame ("" if nobody has asked for that), and its largest size then
+--          had if it is too large for a frame ("" if nobody has asked for that), its largest size then, and what is
+--          published now (see opening.lua) or ""
 -- Returns  'address' when that has to be known first, and nothing was done; -1 when there is no such job or task (nothing
 --          was stored); else the kind of the event that ended the job just now ("" if none did), its code for a result
 --          that could not be sent, how many addresses had no room
@@ -41,6 +42,10 @@ if reached == rank then
   return {'', '', 0}
 end
 redis.call('HSET', KEYS[1] .. ':members', task, string.format('%s %.0f %s %s', number, reached, final, place))
+-- What follows goes on even if the job has failed meanwhile, for what was begun does; but not of one that was cancelled.
+if change == 'done' and ARGV[14] ~= '' and job.state ~= 'cancelled' then
+  open_with(job.root, job.id, ARGV[14], false)
+end
 if job.ended then
   return {'', '', 0}
 end
