@@ -34,7 +34,7 @@ class MessageTooLarge(ChanceleryError):
 
 
 class LayerUnavailable(ChanceleryError):
-    """The channel layer's server did not answer; whether the operation took place is unknown."""
+    """The channel layer's server did not answer, and what was asked may have been done; or its memory is full."""
 
 
 class EmbeddedServerError(ChanceleryError):

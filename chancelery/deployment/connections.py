@@ -37,7 +37,9 @@ NO_MASTER = ("LOADING", "READONLY", "MASTERDOWN", "UNBLOCKED")
 How errors begin of a server that is no master yet or any more. UNBLOCKED is what it says to those who wait when it
 becomes a replica. The connection is of no use: a new one may lead to the master.
 """
-UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, OSError, *DEMOTED)
+FULL = redis.exceptions.OutOfMemoryError
+"""What a server whose memory is full says to whatever would store something; it has stored nothing."""
+UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, OSError, *DEMOTED, FULL)
 
 _OPTIONS: dict[str, Any] = {
     "socket_timeout": SOCKET_TIMEOUT_SECONDS,
@@ -106,7 +108,12 @@ def without_password(url: str) -> str:
 
 
 def unavailable(url: str, error: BaseException) -> LayerUnavailable:
-    """Return the error that says which server did not answer, and what to do."""
+    """Return the error that says which server did not answer, or has no memory left, and what to do."""
+    if isinstance(error, FULL):
+        return LayerUnavailable(
+            f"the memory of Redis at {without_password(url)} is full, and nothing was stored ({error}): raise its "
+            f"maxmemory, or have workers empty its queues; see `manage.py channels`"
+        )
     return LayerUnavailable(
         f"Redis at {without_password(url)} does not answer ({type(error).__name__}: {error}): start it, or set "
         f"REDIS_URL to where it is"
@@ -115,7 +122,7 @@ def unavailable(url: str, error: BaseException) -> LayerUnavailable:
 
 @contextlib.contextmanager
 def reporting(url: str) -> Iterator[None]:
-    """Turn what redis-py raises when the server does not answer into LayerUnavailable."""
+    """Turn what redis-py raises when the server does not answer, or stores nothing more, into LayerUnavailable."""
     try:
         yield
     except UNAVAILABLE as error:

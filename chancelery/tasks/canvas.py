@@ -29,6 +29,10 @@ Finals: TypeAlias = "str | list[Finals]"
 """The id of the task whose result is the job's; a list of these for a canvas that ends in a group."""
 
 JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_GENERAL = frozenset({"task_id", "group_id", "link", "link_error", "stamped_headers", STAMP, WEIGHT})
+"""The options of a task of which more follows than that it has them."""
+_SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
+"""What need not be copied."""
 _MEMBER = re.compile(rf"({JOB_ID.pattern})-[0-9]+", re.ASCII)
 
 
@@ -69,14 +73,33 @@ def prepare(canvas: Any, job_id: str, *, eta: datetime | None = None, expires: d
     """
     if not isinstance(canvas, dict) or "task" not in canvas:
         raise TypeError(f"escalate() takes a signature, chain, group or chord, such as task.s(…), not {canvas!r}")
+    if _is_alone(canvas):
+        return _prepare_alone(canvas, job_id, eta, expires)
     copied = _copy(maybe_signature(canvas))
     if copied is None:
         raise ValueError(f"the canvas {canvas!r} has no tasks: there is nothing to escalate")
     members = _name_members(copied, job_id)
     for head in _heads(copied):
-        head.options.update({key: at for key, at in (("eta", eta), ("expires", expires)) if at is not None})
+        head.options.update(_times(eta, expires))
     copied.stamp(visitor=_Stamp(job_id))
     return Prepared(copied, members, _finals(copied.freeze(root_id=job_id)))
+
+
+def _is_alone(sig: Any) -> bool:
+    return type(sig) is Signature and not _GENERAL & sig.options.keys()
+
+
+def _prepare_alone(sig: Any, job_id: str, eta: datetime | None, expires: datetime | None) -> Prepared:
+    """Do what `prepare` does to a task without callbacks, without Celery's walks over a tree: a tenth of the time."""
+    task_id = f"{job_id}-1"
+    given = {"task_id": task_id, "ignore_result": False, "root_id": job_id, "stamped_headers": [STAMP], STAMP: job_id}
+    copied = _copy_task(sig, **given, **_times(eta, expires))
+    copied.options.setdefault("reply_to", sig.app.thread_oid)
+    return Prepared(copied, [Member(task_id, sig.task, "", 1, 1.0)], task_id)
+
+
+def _times(eta: datetime | None, expires: datetime | None) -> dict[str, datetime]:
+    return {key: at for key, at in (("eta", eta), ("expires", expires)) if at is not None}
 
 
 def final_task(prepared: Prepared) -> str | None:
@@ -116,10 +139,31 @@ def _copy(sig: Any) -> Any:
         return _copy_chain(sig)
     if kind == "chord":
         return _copy_chord(sig)
+    if type(sig) is Signature:
+        return _copy_task(sig)
     copied = sig.clone()
     if not isinstance(sig, (xmap, xstarmap)):  # whose arguments may be lazy; they are evaluated when published
         copied.args, copied.kwargs = copy.deepcopy(tuple(sig.args)), copy.deepcopy(sig.kwargs)
     return copied
+
+
+def _copy_task(sig: Any, **options: Any) -> Any:
+    args = tuple(sig.args)
+    parts = {
+        "task": sig.task,
+        "args": args if _SCALARS.issuperset(map(type, args)) else copy.deepcopy(args),
+        "kwargs": _copy_dict(sig.kwargs),
+        "options": {**_copy_dict(sig.options), **options},
+        "subtask_type": sig.subtask_type,
+        "immutable": sig.immutable,
+    }
+    copied = Signature(parts, app=sig._app)  # noqa: SLF001 - as Celery's `clone`
+    copied._type = sig._type  # noqa: SLF001
+    return copied
+
+
+def _copy_dict(found: dict[str, Any]) -> dict[str, Any]:
+    return dict(found) if _SCALARS.issuperset(map(type, found.values())) else copy.deepcopy(found)
 
 
 def _copy_group(sig: Any) -> Any:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import functools
 import math
-import uuid
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
-import msgspec
 from celery import current_app
 from django.core.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
@@ -31,7 +30,7 @@ from chancelery.tasks.canvas import Prepared, final_task, prepare
 from chancelery.tasks.claims import claim_to, is_of_socket, owner_of
 from chancelery.tasks.committed import afterwards
 from chancelery.tasks.dedupe import pointer
-from chancelery.tasks.engine import backend, waiting
+from chancelery.tasks.engine import backend, templates, waiting
 from chancelery.tasks.engine.backend import JobBackend
 from chancelery.tasks.engine.composing import composer
 from chancelery.tasks.engine.opening import Opening, collected
@@ -140,8 +139,14 @@ class _Escalation(NamedTuple):
             opens.later(self._publish)
             return opens
         with collected() as opens:
+            app = current_app._get_current_object()  # noqa: SLF001 - Celery's proxy
+            producer = composer(app)
+            publish = functools.partial(self._publish, producer=producer)
             try:
-                self._publish(producer=composer(current_app._get_current_object()))  # noqa: SLF001 - Celery's proxy
+                if self.terms.limit:
+                    publish()
+                else:
+                    templates.begin(producer, app, self.prepared.canvas, opens, publish)
             except Exception as error:  # noqa: BLE001 - whatever a canvas or broker raises: the job ends with it
                 opens.fail(error)
         return opens
@@ -189,20 +194,20 @@ def _escalation(
     now = datetime.now(UTC)
     begins = times.start(when[0], when[1], now)
     ends = times.deadline(when[2], begins, now)
-    job_id = uuid.uuid4().hex
+    job_id = secrets.token_hex(16)
     with backend.unwatched():
         prepared = prepare(canvas, job_id, eta=begins, expires=ends)
     alias = (message.channel_layer if message is not None else wrapper).alias
-    terms = _terms(layer, replies, prepared, alias=alias, style=_style(reply, prepared))
-    terms = msgspec.structs.replace(
-        terms,
+    terms = _terms(
+        layer,
+        replies,
+        prepared,
+        conditions,
+        alias=alias,
+        style=_style(reply, prepared),
         owner=owner_of(message),
         asker=_asker(message),
         watched=message is not None and is_of_socket(message),
-        leave_ms=conditions.leave_ms,
-        dedupe=pointer(conditions.dedupe, alias),
-        limit=conditions.limit[0],
-        most=conditions.limit[1],
     )
     name, content = (NO_MESSAGE, {}) if message is None else (message.channel.name, message.content)
     hops = trail.onward(f"job.{job_id}")
@@ -262,10 +267,17 @@ def _style(reply: str | None, prepared: Prepared) -> str:
     return style
 
 
-def _terms(layer: RedisChannelLayer, replies: list[Reply], prepared: Prepared, *, alias: str, style: str) -> Terms:
+def _terms(
+    layer: RedisChannelLayer,
+    replies: list[Reply],
+    prepared: Prepared,
+    conditions: _Conditions,
+    *,
+    alias: str,
+    **asked: Any,
+) -> Terms:
     limits, settings = layer.limits, conf.current()
     return Terms(
-        style=style,
         replies=replies,
         queued=any(reply.kind == "queue" for reply in replies),
         of=len(prepared.members),
@@ -279,6 +291,11 @@ def _terms(layer: RedisChannelLayer, replies: list[Reply], prepared: Prepared, *
         keep=settings.job_events,
         open_seconds=math.ceil(settings.job_expiry),
         ended_seconds=math.ceil(settings.job_result_expiry),
+        leave_ms=conditions.leave_ms,
+        dedupe=pointer(conditions.dedupe, alias),
+        limit=conditions.limit[0],
+        most=conditions.limit[1],
+        **asked,
     )
 
 

@@ -77,7 +77,8 @@ def progress(told: dict[str, Any], done: Any, total: Any, note: str | None, send
 
 def accepted(of: int, eta: datetime | None, sender: str) -> Event:
     """Return the first event of a job of so many tasks."""
-    return event("accepted", {"of": of, "eta": eta.isoformat() if eta else None}, sender)
+    data = {"of": of, "eta": eta.isoformat() if eta else None}
+    return Event("accepted", msgspec.json.encode(data), b"", sender=sender)
 
 
 def retry(told: dict[str, Any], error: object, when: object, now: datetime) -> Event:

@@ -37,7 +37,7 @@ _SETTLING = ((_PACKAGE, "apart.lua"), (_PACKAGE, "settle.lua"))
 _SETTLE = scripts.load(*_SHARED, _OVERALL, *_OPENING, *_SETTLING, even_full=True)
 _EVENT = scripts.load(*_SHARED, _OVERALL, (_PACKAGE, "event.lua"))
 _FINISH = scripts.load(*_SHARED, (_PACKAGE, "finish.lua"), even_full=True)
-_PUBLISHED = scripts.load((_PACKAGE, "published.lua"))
+_PUBLISHED = scripts.load((_PACKAGE, "published.lua"), even_full=True)
 
 
 def loaded(*names: str, even_full: bool = False) -> scripts.Script:

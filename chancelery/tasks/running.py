@@ -6,7 +6,7 @@ import time
 from typing import Any, Self
 
 from chancelery.exceptions import LayerUnavailable, MessageTooLarge, UnknownJob
-from chancelery.log import room
+from chancelery.log import Burst, room
 from chancelery.message import Message
 from chancelery.registry import channel_layers
 from chancelery.tasks import events, inputs
@@ -18,7 +18,7 @@ from chancelery.tasks.record import Running
 PROGRESS_SECONDS = 0.05
 """How far apart, at least, two pieces of progress of one task are sent."""
 
-_log = room("tasks")
+_burst = Burst(room("tasks"), quiet_seconds=30)
 
 
 class RunningJob:
@@ -108,7 +108,7 @@ class RunningJob:
         try:
             self._tell(held, 0)
         except (LayerUnavailable, UnknownJob) as error:  # no reason to lose what the task does
-            _log.warning("job %s: progress of %s was not sent: %s", self.id, self._name, error)
+            _burst.say(self.id, "job %s: progress of %s was not sent: %s", self.id, self._name, error)
 
     def _small(self, event: Event) -> Event:
         if len(event.json) > self._max_bytes:

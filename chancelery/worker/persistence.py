@@ -26,6 +26,6 @@ def until_answered(call: Callable[[], T], drain: Drain) -> T:
         except LayerUnavailable as error:
             if drain.over:
                 raise
-            _outage.say("outage", "%s. Workers try again until it does.", error)
+            _outage.say("outage", "%s. Workers try again until it is done.", error)
             drain.pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

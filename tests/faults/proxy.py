@@ -7,6 +7,7 @@ object a line: `{"do": …, "to": [name, …]}` with
     delay, delay     every chunk, both ways, comes so much later
     cut              connections are reset
     mute, way        what goes "up" (to Redis) or "down" vanishes: half-open connections, until `heal` resets them
+    forget           nothing passes any more on the connections that there are, as after a NAT's restart; new ones work
     shut             new connections are refused and old ones reset, until `heal`
     heal             as in the beginning
 
@@ -36,6 +37,7 @@ class Link:
     open: set[asyncio.StreamWriter] = field(default_factory=set)
     tainted: set[asyncio.StreamWriter] = field(default_factory=set)
     """Both ends of connections on which something vanished: no use any more."""
+    forgotten: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until either side ends it."""
@@ -60,6 +62,7 @@ class Link:
             end.transport.abort()
         self.open -= both
         self.tainted -= both
+        self.forgotten -= both
         await asyncio.gather(*ways, return_exceptions=True)
 
     async def _carry(
@@ -69,11 +72,15 @@ class Link:
             while data := await reader.read(CHUNK):
                 if self.delay:
                     await asyncio.sleep(self.delay)
-                if way == self.muted:
+                if way == self.muted or writer in self.forgotten:
                     self.tainted |= both
                     continue
                 writer.write(data)
                 await writer.drain()
+
+    def forget(self) -> None:
+        """Have every connection be half-open for good."""
+        self.forgotten |= self.open
 
     def cut(self) -> None:
         """Reset every connection."""
@@ -98,6 +105,8 @@ def obey(order: dict[str, Any], links: dict[str, Link]) -> None:
                 link.delay = order["delay"]
             case "mute":
                 link.muted = order["way"]
+            case "forget":
+                link.forget()
             case "shut":
                 link.shut = True
                 link.cut()

@@ -148,3 +148,28 @@ def test_options_of_the_canvas_stay() -> None:
 )
 def test_a_task_id_tells_its_job(task_id: Any, job: str | None) -> None:
     assert job_of(task_id) == job
+
+
+@pytest.mark.parametrize(
+    "sig",
+    [
+        number.s(1),
+        number.si(1).set(queue="other", priority=3, headers={"mine": [1]}, reply_to="me", root_id="other"),
+        number.s([1, {"a": [2]}]).set(expires=5, countdown=2, retry_policy={"max_retries": 1}),
+        number.signature(kwargs={"value": {"a": [1]}}, immutable=True),
+    ],
+)
+@pytest.mark.parametrize("times", [{}, {"eta": datetime(2030, 1, 1, tzinfo=UTC)}])
+def test_a_task_alone_is_what_celery_makes_of_one_with_callbacks_but_for_these(sig: Any, times: dict[str, Any]) -> None:
+    alone, general = prepare(sig, JOB, **times), prepare(sig.clone().set(link=[]), JOB, **times)
+    assert general.canvas.options.pop("link") == []
+    assert alone == general
+    assert (alone.canvas.type, alone.canvas.app) == (general.canvas.type, general.canvas.app)
+
+
+def test_a_task_alone_shares_nothing_with_its_copy() -> None:
+    sig = number.s([1]).set(headers={"mine": [1]})
+    prepared = prepare(sig, JOB)
+    prepared.canvas.args[0].append(2)
+    prepared.canvas.options["headers"]["mine"].append(2)
+    assert (sig.args, sig.options) == (([1],), {"headers": {"mine": [1]}})

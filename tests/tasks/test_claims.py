@@ -220,3 +220,11 @@ def test_what_waits_for_an_input_is_stopped_when_its_job_is_cancelled(socket: So
     assert asked(socket, job=job.id, do="cancel")["done"] is True
     celery_app.AsyncResult(f"{job.id}-1").get(timeout=30, propagate=False)
     assert ends_of(job) == ["cancelled"]
+
+
+def test_a_claim_is_signed_as_django_does_it_with_the_key_of_now() -> None:
+    for key in ("one", "another", "one"):
+        with override_settings(SECRET_KEY=key, SECRET_KEY_FALLBACKS=[]):
+            claim = claim_to(UNKNOWN)
+            assert TimestampSigner(salt="chancelery.tasks.claims").unsign(claim) == UNKNOWN
+            assert TimestampSigner(key=key, salt="chancelery.tasks.claims").signature(claim.rpartition(":")[0]) in claim

@@ -27,9 +27,10 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from kombu import Connection
 
 from chancelery.deployment import Deployment
+from chancelery.exceptions import LayerUnavailable
 from chancelery.tasks import escalate
-from tests.tasks.conftest import Socket
-from tests.tasks.project.consumers import beside_consumers, counts
+from tests.tasks.conftest import CeleryWorker, Socket
+from tests.tasks.project.consumers import beside_consumers, counts, works_while_memory_is_full
 from tests.tasks.rigs import PATIENCE_SECONDS, VISIBILITY_TIMEOUT, Rig, rigs
 
 OURS = "chancelery.tasks.engine.transport:Transport"
@@ -106,6 +107,19 @@ def test_a_job_ends_while_memory_is_full(socket: Socket, celery_app: Any) -> Non
     with full(client):
         until(lambda: job.state not in {"accepted", "started"}, "it ends")
     assert socket.end()["data"] == 1
+
+
+def test_nothing_is_escalated_while_memory_is_full(socket: Socket, celery_app: Any) -> None:
+    with full(celery_app.backend.client), pytest.raises(LayerUnavailable, match=r"the memory of Redis .* is full"):
+        escalate(socket.message(), counts.s(socket.name), immediately=True)
+    assert socket.is_silent()
+
+
+def test_progress_that_is_refused_while_memory_is_full_is_logged_once(socket: Socket, worker: CeleryWorker) -> None:
+    job = escalate(socket.message(), works_while_memory_is_full.s())
+    assert socket.end()["data"] == "done all the same"
+    worker.until(refused := f"job {job.id}: progress of {works_while_memory_is_full.name} was not sent")
+    assert sum(refused in line for line in tuple(worker.lines)) == 1
 
 
 def test_a_task_whose_worker_is_killed_comes_back(both: dict[str, Rig]) -> None:

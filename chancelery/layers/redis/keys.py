@@ -11,19 +11,26 @@ COMMON = tuple((_PACKAGE, f"{part}.lua") for part in ("common", "lists", "sendin
 
 _DELAYS = (*COMMON, (_PACKAGE, "delays.lua"))
 
-EXCHANGE = scripts.load(*_DELAYS, (_PACKAGE, "exchange.lua"))
-MOVE = scripts.load(*_DELAYS, (_PACKAGE, "move.lua"))
-PURGE_DELAYED = scripts.load(*_DELAYS, (_PACKAGE, "purge_delayed.lua"))
-COLLECT = scripts.load(*COMMON, (_PACKAGE, "collect.lua"))
-MEMBERSHIP = scripts.load(*COMMON, (_PACKAGE, "membership.lua"))
-MEMBERS = scripts.load(*COMMON, (_PACKAGE, "members.lua"))
-LEASE = scripts.load(*COMMON, (_PACKAGE, "lease.lua"))
-WILLS = scripts.load(*COMMON, (_PACKAGE, "wills.lua"))
-STATISTICS = scripts.load(*COMMON, (_PACKAGE, "statistics.lua"))
-OVERVIEW = scripts.load(*COMMON, (_PACKAGE, "overview.lua"))
-SWEEP = scripts.load(*COMMON, (_PACKAGE, "sweep.lua"))
-PURGE = scripts.load(*COMMON, (_PACKAGE, "purge.lua"))
-DEAD = scripts.load(*COMMON, (_PACKAGE, "dead.lua"))
+
+def _even_full(name: str, shared: tuple[tuple[str, str], ...] = COMMON) -> scripts.Script:
+    return scripts.load(*shared, (_PACKAGE, f"{name}.lua"), even_full=True)
+
+
+POST = scripts.load(*_DELAYS, (_PACKAGE, "exchange.lua"))
+"""The exchange of those who hold no lease, all that a server refuses whose memory is full. The rest empties it."""
+EXCHANGE = _even_full("exchange", _DELAYS)
+MOVE = _even_full("move", _DELAYS)
+PURGE_DELAYED = _even_full("purge_delayed", _DELAYS)
+COLLECT = _even_full("collect")
+MEMBERSHIP = _even_full("membership")
+MEMBERS = _even_full("members")
+LEASE = _even_full("lease")
+WILLS = _even_full("wills")
+STATISTICS = _even_full("statistics")
+OVERVIEW = _even_full("overview")
+SWEEP = _even_full("sweep")
+PURGE = _even_full("purge")
+DEAD = _even_full("dead")
 
 DELAYED_BELL = "@delayed"
 """No channel can have this name."""

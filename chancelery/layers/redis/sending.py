@@ -20,11 +20,11 @@ class Sending(Delays):
 
     def post(self, sends: Sequence[Send]) -> list[Refusal]:
         """See `base`."""
-        return self._refused(sends, self._run(keys.EXCHANGE, self._posting(sends))[1])
+        return self._refused(sends, self._run(keys.POST, self._posting(sends))[1])
 
     async def apost(self, sends: Sequence[Send]) -> list[Refusal]:
         """See `base`."""
-        answer = await self._arun(keys.EXCHANGE, self._posting(sends))
+        answer = await self._arun(keys.POST, self._posting(sends))
         return self._refused(sends, answer[1])
 
     def _posting(self, sends: Sequence[Send]) -> list[Any]:

@@ -23,7 +23,15 @@ class Composer:
         with self.pool.acquire(block=True) as producer:
             self.connection = producer.connection
             """By which Celery knows errors of the broker."""
+        self.templates: dict[tuple[str, str | None], Any] = {}
+        """What `templates.py` has learned of messages, by task and queue."""
         self._producer = app.amqp.Producer(self.connection.default_channel, auto_declare=False)
+
+    @property
+    def ways(self) -> tuple[Any, ...]:
+        """The methods by which a message gets to its queue."""
+        channel = self._producer.channel
+        return self._producer.publish, channel.prepare_message, channel.basic_publish, channel.entry_of
 
     def publish(self, body: Any, **options: Any) -> Any:
         """As `Producer.publish`."""

@@ -8,6 +8,7 @@ change, however they do. Source: celery.utils.collections, django.conf.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from celery.utils.collections import DictAttribute
@@ -61,6 +62,8 @@ class DjangoSettings(DictAttribute):  # type: ignore[misc]
 def read_quickly(app: Any) -> None:
     """Have *app*, a Celery app that is configured from Django's settings, find them like this."""
     conf = app.conf
+    # Celery makes up the names of a setting for every look at it, which takes as long as the look.
+    vars(conf).setdefault("_to_keys", functools.lru_cache(maxsize=1024)(conf._to_keys))  # noqa: SLF001 - as above
     for position, found in enumerate(conf.maps):
         if type(found) is DictAttribute and isinstance(found.obj, LazySettings):
             conf.maps[position] = DjangoSettings(found.obj, conf)

@@ -7,12 +7,13 @@ import signal
 import time
 from typing import Any
 
-from celery import chain, chord, group, shared_task
+from celery import chain, chord, current_app, group, shared_task
 from celery.exceptions import Ignore, Reject
 
 from chancelery import Channel
 from chancelery.message import Message
 from chancelery.tasks import consumer_task
+from chancelery.tasks.running import PROGRESS_SECONDS
 from tests.tasks.project.tasks import OutOfPaperError, UnwellError, add, number, total
 
 PATIENCE_SECONDS = 60
@@ -94,6 +95,29 @@ def counts(self: Any, key: str, seconds: float = 0, once: float = 0) -> int:
 
 
 @shared_task(bind=True)
+def blocks(self: Any, key: str) -> None:
+    """Say that it runs, and wait until something is in the list *key*."""
+    client = self.app.backend.client
+    client.rpush(f"{key}:at", self.request.id)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not client.blpop([key], 0.2):
+        assert time.monotonic() < deadline
+
+
+@shared_task(bind=True)
 def counts_as_done(self: Any, value: int) -> None:
     self.update_state(state="SUCCESS", meta=value)
     raise Ignore
+
+
+@consumer_task
+def works_while_memory_is_full(message: Message) -> str:
+    client = current_app.backend.client
+    client.config_set("maxmemory", "1")
+    try:
+        for step in range(3):
+            message.job.progress(step, total=3)
+            time.sleep(2 * PROGRESS_SECONDS)
+    finally:
+        client.config_set("maxmemory", "0")
+    return "done all the same"

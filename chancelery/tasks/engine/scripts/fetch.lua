@@ -15,14 +15,14 @@ end
 
 -- What kombu writes at a message's end; to look for it there costs a tenth of reading all of the message.
 local function told_at_the_end(message)
-  local ending = string.match(message, '.*"properties": ({[^\\]*})}$')
+  local ending = string.match(message, '.*"properties":%s?({[^\\]*})}$')
   local readable, properties = pcall(cjson.decode, ending or '')
   return readable and properties.delivery_tag and properties
 end
 
 -- Whether the job is cancelled of which the message may be a task; it is read if so.
 local function is_cancelled(message)
-  local job = ARGV[2] ~= '' and string.match(message, '"root_id": "(%x+)"')
+  local job = ARGV[2] ~= '' and string.match(message, '"root_id":%s?"(%x+)"')
   if not job or #job ~= 32 or redis.call('HGET', ARGV[2] .. 'job:' .. job, 'state') ~= 'cancelled' then
     return false
   end
