@@ -13,7 +13,8 @@ from chancelery import Channel, Group
 from chancelery.message import Message
 from chancelery.tasks import Job, escalate, events, obey
 from chancelery.tasks.engine import backend
-from tests.tasks.conftest import PATIENCE_SECONDS, Socket, ends_of
+from tests.tasks.conftest import PATIENCE_SECONDS, CeleryWorker, Socket, ends_of
+from tests.tasks.project.consumers import ends
 from tests.tasks.project.tasks import number, waits_for
 
 HOUR = 3600
@@ -70,6 +71,30 @@ def test_what_no_worker_was_told_of_is_not_begun(socket: Socket, celery_app: Any
     with pytest.raises(TaskRevokedError):
         celery_app.AsyncResult(f"{job.id}-1").get(timeout=PATIENCE_SECONDS)
     assert ends_of(job) == ["cancelled"]
+
+
+def test_what_a_worker_held_already_is_not_begun(socket: Socket, worker: CeleryWorker, celery_app: Any) -> None:
+    job = escalate(socket.message(), number.si(1), countdown=2)
+    worker.until(f"Task {number.name}[{job.id}-1] received")
+    backend.current().records.finish(job.id, events.cancelled("unheard"))
+    with pytest.raises(TaskRevokedError):
+        celery_app.AsyncResult(f"{job.id}-1").get(timeout=PATIENCE_SECONDS)
+    assert ends_of(job) == ["cancelled"]
+    worker.until(f"{number.name} of the job {job.id} does not begin: the job is cancelled")
+    assert not any("Exception raised outside body" in line for line in worker.lines)
+
+
+def test_what_runs_is_stopped_when_its_worker_that_was_cut_off_is_back(
+    socket: Socket, worker: Any, celery_app: Any, group: Group
+) -> None:
+    job = escalate(socket.message(), ends.si(how="waits", tell=f"running.{group.name}"))
+    assert [frame["kind"] for frame in frames(socket, 2)] == ["accepted", "started"]
+    backend.current().records.finish(job.id, events.cancelled("unheard"))
+    celery_app.backend.client.client_kill_filter(_type="pubsub")
+    with pytest.raises(TaskRevokedError):
+        celery_app.AsyncResult(f"{job.id}-1").get(timeout=PATIENCE_SECONDS)
+    assert ends_of(job) == ["cancelled"]
+    assert number.delay(2).get(timeout=PATIENCE_SECONDS) == 2
 
 
 def test_nothing_follows_a_step_that_ends_after_the_cancel(

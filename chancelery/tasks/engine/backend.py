@@ -30,7 +30,7 @@ from chancelery.tasks import events
 from chancelery.tasks.apart import address_of
 from chancelery.tasks.canvas import job_of
 from chancelery.tasks.due import Due
-from chancelery.tasks.engine import configuration, continuing, endings, followers, opening
+from chancelery.tasks.engine import configuration, continuing, dropping, endings, followers, opening
 from chancelery.tasks.engine.beginnings import Beginnings
 from chancelery.tasks.engine.results import LookingConsumer
 from chancelery.tasks.events import Event, Result
@@ -152,10 +152,12 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
         **kwargs: Any,
     ) -> Any:
         """
-        Store what became of a task, and let its job follow.
+        Store what became of a task, and let its job follow. A task that was held begins only if its job goes on.
 
         retry_in: the seconds after which it is tried again; without it, what Celery says.
         """
+        if state == states.STARTED and request is not None:
+            dropping.refuse(request, self.state_of)
         run = _run(task_id, request, state)
         if run is not None and state == states.STARTED and request is not None:
             self._beginnings.note(request, result)
@@ -170,6 +172,12 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
             self.due.drop(task_id)
         return super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
 
+    def mark_as_failure(self, task_id: str, exc: Any, *args: Any, request: Any = None, **kwargs: Any) -> Any:
+        """Store that a task has failed, and call what follows then; of one that did not begin, that it is revoked."""
+        if isinstance(exc, dropping.JobCancelled):
+            return self.mark_as_revoked(task_id, "cancelled", request=request)
+        return super().mark_as_failure(task_id, exc, *args, request=request, **kwargs)
+
     @property
     def _beginnings(self) -> Beginnings:
         if self._watching is None or self._watching.process != os.getpid():
@@ -181,6 +189,11 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
         if run is not None:
             change = _Change(run, None, None)
             super().store_result(request.id, result, states.STARTED, request=request, change=change)
+
+    def state_of(self, job_id: str) -> str:
+        """Return the state of a job, as `Records.state`; wait for a while for a server that does not answer."""
+        with self.reporting():
+            return str(self.ensure(self.records.state, (job_id,)))
 
     def tell_retry(self, request: Any, error: Exception, seconds: float) -> None:
         """Store that a task is tried again after so many seconds; what Celery says of it later is no news then."""

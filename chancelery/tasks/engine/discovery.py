@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from celery import signals
+from celery import current_app, signals
 from django.conf import settings
 from django.utils.module_loading import autodiscover_modules
 
@@ -21,6 +21,7 @@ def listen() -> None:
 
 def _import(**_: object) -> None:
     import_module("chancelery.tasks.engine.stopping")
+    current_app.steps["consumer"].add(import_module("chancelery.tasks.engine.dropping").CatchUp)
     autodiscover_modules("consumers")
     for alias in getattr(settings, "CHANNEL_LAYERS", {}):
         _router = channel_layers[alias].router  # imports what it routes to

@@ -23,7 +23,7 @@ from kombu.utils.json import dumps, loads
 
 from chancelery.deployment import scripts, wire
 from chancelery.log import room
-from chancelery.tasks.engine.dropping import drop
+from chancelery.tasks.engine.dropping import note_fetch
 from chancelery.tasks.engine.held import Held
 from chancelery.tasks.engine.together import Put, send
 from chancelery.tasks.engine.waiting import WaitingChannel
@@ -148,8 +148,7 @@ class _Bells(redis.Channel):  # type: ignore[misc]
         queue, message = asked[found[0] - 1][0], loads(found[1].decode())
         if queue not in self._unacknowledged:
             self.qos.noted.add(message["properties"]["delivery_tag"])
-        if found[2]:
-            drop(message["headers"])
+        note_fetch(message["headers"], found[2])
         self._queue_cycle.rotate(queue)
         self.connection._deliver(message, queue)  # noqa: SLF001 - as kombu's own channel does
         return True
