@@ -33,8 +33,6 @@ REDIS_TAG = "chancelery_redis"
 
 _CLUSTER = re.compile(r"[a-z+.:]*cluster[a-z+.:]*://|(?:[^/]*\+)?rediss?://(?:[^/]*@)?(?![^/]*@)[^/]*,", re.IGNORECASE)
 _FLUSHING_CACHES = ("django_redis.cache.RedisCache",)
-_CHORD_JOIN_TIMEOUT = 3.0
-"""Celery's default, in seconds."""
 _RIVALS = ("django.contrib.staticfiles", "daphne")
 """Apps that have a `runserver`, too."""
 
@@ -50,7 +48,6 @@ def register() -> None:
         check_sessions,
         check_subprotocols,
         check_order_of_apps,
-        check_chords,
     ):
         checks.register(check, TAG)
     checks.register(check_servers, REDIS_TAG, deploy=True)
@@ -143,24 +140,6 @@ def check_order_of_apps(**_: object) -> list[checks.CheckMessage]:
         )
         for rival in _RIVALS
         if rival in before
-    ]
-
-
-def check_chords(**_: object) -> list[checks.CheckMessage]:
-    """W004: a part of a chord that is handed out again finds no claim of its predecessor to the chord's body."""
-    options = getattr(settings, "CELERY_BROKER_TRANSPORT_OPTIONS", None) or {}
-    timeout = options.get("visibility_timeout") if isinstance(options, dict) else None
-    joining = getattr(settings, "CELERY_RESULT_CHORD_JOIN_TIMEOUT", _CHORD_JOIN_TIMEOUT)
-    if not (isinstance(timeout, int | float) and isinstance(joining, int | float) and timeout <= 2 * joining):
-        return []
-    return [
-        checks.Warning(
-            f"the visibility_timeout of CELERY_BROKER_TRANSPORT_OPTIONS is {timeout:g} seconds: the part of a chord "
-            f"that a killed worker leaves behind is handed out again while its claim to the chord's body holds, for "
-            f"{2 * joining:g} seconds, and the body never runs",
-            hint="Raise it above twice CELERY_RESULT_CHORD_JOIN_TIMEOUT; 120 seconds is what Deployment sets.",
-            id="chancelery.W004",
-        )
     ]
 
 

@@ -185,12 +185,3 @@ def test_sessions_in_redis_that_do_not_know_where_are_an_error(setting: str) -> 
     wrong = {"URL": "redis+cluster://h", "PREFIX": "s:"}
     assert "Redis Cluster" in found(**engine, CHANCELERY_SESSIONS=wrong)["chancelery.E010"]
     assert found(**engine, CHANCELERY_SESSIONS={"URL": "redis://h", "PREFIX": "s:"}) == {}
-
-
-@pytest.mark.parametrize(("timeout", "join", "is_short"), [(6, 3, True), (6.1, 3, False), (60, 30, True)])
-def test_a_visibility_timeout_that_a_claim_to_a_chords_body_outlives_is_warned_of(
-    timeout: float, join: float, is_short: bool
-) -> None:
-    options = {"visibility_timeout": timeout}
-    messages = found(CELERY_BROKER_TRANSPORT_OPTIONS=options, CELERY_RESULT_CHORD_JOIN_TIMEOUT=join)
-    assert ("the body never runs" in messages.get("chancelery.W004", "")) is is_short

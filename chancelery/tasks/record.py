@@ -227,8 +227,9 @@ class Records:
     def running(self, job_id: str) -> Running:
         """Return what the job's tasks need of it. Raises: UnknownJob."""
         state, terms, origin = self._call("HMGET", self._key(job_id), "state", "terms", "message")
-        name = self._state(job_id, state)
-        return Running(name, _decode_terms(terms)[1], codec.unpack(origin))
+        if state is None:
+            raise no_record(job_id)
+        return read_running(state, terms, origin)
 
     def events(self, job_id: str, last: int | None = None) -> list[dict[str, Any]]:
         """Return the events that are kept, as sockets are told them, oldest first; of the *last* ones only."""
@@ -268,6 +269,11 @@ def no_record(job_id: str) -> UnknownJob:
         f"there is no record of the job {job_id}: it waits for its transaction's commit or was rolled back, "
         f"its record has expired, or there never was one"
     )
+
+
+def read_running(state: bytes, terms: bytes, message: bytes) -> Running:
+    """Return these fields of a record as what they say."""
+    return Running(state.decode(), _decode_terms(terms)[1], codec.unpack(message))
 
 
 def _beginning(hops: trail.Trail) -> bytes:

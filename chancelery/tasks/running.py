@@ -10,10 +10,11 @@ from chancelery.log import Burst, room
 from chancelery.message import Message
 from chancelery.registry import channel_layers
 from chancelery.tasks import events, inputs
+from chancelery.tasks.engine import fetched
 from chancelery.tasks.engine.backend import JobBackend
 from chancelery.tasks.events import Event
 from chancelery.tasks.once import Once
-from chancelery.tasks.record import Running
+from chancelery.tasks.record import Running, read_running
 
 PROGRESS_SECONDS = 0.05
 """How far apart, at least, two pieces of progress of one task are sent."""
@@ -135,9 +136,12 @@ class TaskMessage(Message):
 
 def running_job(request: Any, engine: JobBackend) -> tuple[RunningJob, Running]:
     """Return the job that a task works for, and its record. Raises: UnknownJob, LayerUnavailable."""
-    job_id = request.root_id or ""
-    with engine.reporting():
-        running = engine.records.running(job_id)
+    job_id, noted = request.root_id or "", fetched.record_of(request)
+    if noted is not None:
+        running = read_running(*noted)
+    else:
+        with engine.reporting():
+            running = engine.records.running(job_id)
     known: RunningJob | None = getattr(request, "running_job", None)
     return known or RunningJob(job_id, engine, running, request), running
 

@@ -50,6 +50,15 @@ def _channels4(name: str, style: str, layer: str, loads: tuple[str, ...] = SOCKE
     )
 
 
+_OURS = System(
+    name="chancelery",
+    application="chancelery_app.asgi:channel_layer",
+    site="chancelery_app",
+    worker=("runworker", "--threads", "1"),
+    worker_ready="Worker ready",
+    ours=True,
+    loads=(*SOCKETS, "celery"),
+)
 SYSTEMS = (
     System(name="bare", application="bare_app:application", ours=True, django=False),
     System(name="celery", site="celery_app", django=False, loads=("celery",)),
@@ -59,20 +68,12 @@ SYSTEMS = (
     _channels4("channels4", "worker", "core"),
     _channels4("channels4-pubsub", "worker", "pubsub"),
     _channels4("channels4-celery", "sync", "core", ("celery",)),
-    System(
-        name="chancelery",
-        application="chancelery_app.asgi:channel_layer",
-        site="chancelery_app",
-        worker=("runworker", "--threads", "1"),
-        worker_ready="Worker ready",
-        ours=True,
-        loads=(*SOCKETS, "celery"),
-    ),
+    _OURS,
+    replace(_OURS, name="chancelery-answers", environment={"BENCHMARK_REPLY": "message"}, loads=("celery",)),
 )
 LOADS = (*SOCKETS, "celery")
 
 
 def chancelery(workers: int, threads: int) -> System:
     """Return this project's system with so many worker processes of so many threads each."""
-    ours = next(system for system in SYSTEMS if system.name == "chancelery")
-    return replace(ours, workers=workers, worker=("runworker", "--threads", str(threads)))
+    return replace(_OURS, workers=workers, worker=("runworker", "--threads", str(threads)))

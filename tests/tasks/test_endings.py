@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from celery import chain, group, shared_task
+from celery import chain, chord, group, shared_task
 from celery.exceptions import TaskRevokedError
 from django.utils import timezone
 
@@ -16,7 +16,7 @@ from chancelery.exceptions import UnknownJob
 from chancelery.tasks import Job, escalate
 from tests.tasks.conftest import CeleryWorker, Socket, ends_of
 from tests.tasks.project import tasks
-from tests.tasks.project.tasks import add, number, waits_for
+from tests.tasks.project.tasks import add, number, total, waits_for
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -87,6 +87,15 @@ class TestErrors:
         assert socket.end()["data"]["code"] == "WorkerLostError"
         quiet(job)
         assert ends_of(job) == ["error"]
+
+    def test_so_does_one_that_is_killed_as_it_publishes_the_body_of_a_chord(self, socket: Socket) -> None:
+        job = escalate(socket.message(), chord([number.s(1), number.s(2)], tasks.kills_whoever_publishes_it.s()))
+        assert socket.end()["data"]["code"] == "WorkerLostError"
+        assert ends_of(job) == ["error"]
+
+    def test_a_part_that_comes_back_publishes_what_a_dead_one_had_claimed_to(self, socket: Socket) -> None:
+        escalate(socket.message(), chord([number.s(1), tasks.comes_back_claimed.s()], total.s()))
+        assert socket.end()["data"] == 2
 
 
 class TestRetries:

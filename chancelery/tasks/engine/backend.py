@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from celery import current_app, states
-from celery.backends.redis import RedisBackend
 from celery.exceptions import BackendStoreError, Retry, TaskRevokedError
 from django.core.exceptions import ImproperlyConfigured
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
@@ -30,8 +29,9 @@ from chancelery.tasks import events
 from chancelery.tasks.apart import address_of
 from chancelery.tasks.canvas import job_of
 from chancelery.tasks.due import Due
-from chancelery.tasks.engine import configuration, continuing, dropping, endings, followers, opening
+from chancelery.tasks.engine import configuration, continuing, dropping, endings, fetched, followers
 from chancelery.tasks.engine.beginnings import Beginnings
+from chancelery.tasks.engine.chords import ChordBackend
 from chancelery.tasks.engine.results import LookingConsumer
 from chancelery.tasks.events import Event, Result
 from chancelery.tasks.record import LACKS_ADDRESS, Apart, Records, Settled
@@ -73,7 +73,7 @@ def unwatched() -> Iterator[None]:
         _unwatched.reset(token)
 
 
-class JobBackend(RedisBackend):  # type: ignore[misc]
+class JobBackend(ChordBackend):
     """
     Celery's Redis backend, and the records of jobs beside its results.
 
@@ -132,14 +132,6 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
             return result
         return super().add_pending_result(result, weak=weak, start_drainer=start_drainer)
 
-    def set_chord_size(self, group_id: str, chord_size: int) -> None:
-        """Store how many parts a chord has; with the job's record, when the job begins with it."""
-        opens = opening.current()
-        if opens is None:
-            super().set_chord_size(group_id, chord_size)
-        else:  # the group is new: there is no claim of an earlier run of it to be dropped
-            opens.set(self.get_key_for_group(group_id, ".s").decode(), str(chord_size), self.chord_expires or 0)
-
     def store_result(
         self,
         task_id: str,
@@ -156,7 +148,7 @@ class JobBackend(RedisBackend):  # type: ignore[misc]
 
         retry_in: the seconds after which it is tried again; without it, what Celery says.
         """
-        if state == states.STARTED and request is not None:
+        if state == states.STARTED and request is not None and not fetched.is_fresh(request):
             dropping.refuse(request, self.state_of)
         run = _run(task_id, request, state)
         if run is not None and state == states.STARTED and request is not None:

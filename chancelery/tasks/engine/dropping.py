@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from time import time
 from typing import Any
 
 from celery import bootsteps
@@ -21,10 +20,6 @@ from chancelery.exceptions import LayerUnavailable, UnknownJob
 from chancelery.log import room
 from chancelery.tasks.canvas import JOB_ID
 
-HELD_SECONDS = 0.1
-"""A task that begins so long after it was fetched is looked after once more."""
-_FETCHED_AT = "chancelery_fetched_at"
-
 _log = room("tasks")
 
 
@@ -32,22 +27,21 @@ class JobCancelled(Ignore):  # type: ignore[misc] # Celery has no types
     """Raised in the place of a task of a cancelled job."""
 
 
-def note_fetch(headers: dict[str, Any], cancelled: bool) -> None:  # noqa: FBT001 - what the script found
-    """Note when a message with these *headers* was fetched; have its task discarded if its job was *cancelled*."""
-    headers[_FETCHED_AT] = time()
-    if cancelled and isinstance(headers.get("id"), str):
-        workers.revoked.add(headers["id"])  # as if the worker had been told to revoke it
+def drop(headers: dict[str, Any]) -> None:
+    """Have this worker discard the task of a message with these *headers*, as if it had been told to revoke it."""
+    if isinstance(headers.get("id"), str):
+        workers.revoked.add(headers["id"])
 
 
 def refuse(request: Any, state_of: Callable[[str], str]) -> None:
     """
-    Let a task begin, unless it was held and its job is cancelled: that raises JobCancelled.
+    Let a task begin unless its job is cancelled: that raises JobCancelled.
 
     state_of: returns the state of a job, or raises LayerUnavailable: then it begins.
     """
     job_id = request.root_id
     try:
-        if getattr(request, _FETCHED_AT, 0) > time() - HELD_SECONDS or not is_cancelled(job_id, state_of):
+        if not is_cancelled(job_id, state_of):
             return
     except LayerUnavailable as error:
         _log.warning("%s begins, though its job %s may be cancelled: %s", request.task, job_id, error)

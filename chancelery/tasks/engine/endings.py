@@ -18,7 +18,7 @@ from kombu import entity
 
 from chancelery.log import room
 from chancelery.tasks.canvas import JOB_ID, STAMP, job_of
-from chancelery.tasks.engine import followers
+from chancelery.tasks.engine import fetched, followers
 
 _REPLACED = "Replaced by new task"
 """What Celery's `replace` says when it ends a task in whose place others go on."""
@@ -51,6 +51,7 @@ def _carry_on(
     Every message gets its tag here, once: Celery makes some anew when it publishes them again.
     """
     properties.setdefault("delivery_tag", secrets.token_hex(16))
+    fetched.forget(headers)
     if exchange == "" and declare and len(declare) == 1:
         _declare_once(declare)
     job_id = _job_of(headers)

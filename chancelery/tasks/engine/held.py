@@ -9,6 +9,7 @@ was not begun goes back to its queue. Source: kombu.transport.redis, celery.work
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from time import monotonic, time
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from kombu.transport import redis, virtual
 from chancelery.deployment import scripts, wire
 from chancelery.log import room
 
-_LET_GO = scripts.load(("chancelery.tasks.engine.scripts", "let_go.lua"), even_full=True)
+_EXCHANGE = scripts.load(("chancelery.tasks.engine.scripts", "exchange.lua"), even_full=True)
 _log = room("tasks")
 _End = Literal["done", "first", "last"]
 """What becomes of a message that is held no more: nothing, or the first or the last place in its queue."""
@@ -95,12 +96,33 @@ class Held(redis.QoS):  # type: ignore[misc]
             self._left = True
             _estates.append(self)
 
+    def exchange(self, client: Any, queues: Sequence[str], given: Sequence[Any]) -> Any:
+        """
+        Tell Redis what is done, and return the next message; in one step.
+
+        queues, given: the keys from the third on and the arguments of `exchange.lua` but the tags.
+        """
+        done = self._done()
+        found = self._exchange(client, queues, [*given, *done])
+        for tag in done:
+            self._late.pop(tag, None)
+        return found
+
+    def _exchange(self, client: Any, queues: Sequence[str], args: Sequence[Any]) -> Any:
+        keys = [self.channel.global_keyprefix + key for key in (self.unacked_key, self.unacked_index_key)]
+        return _EXCHANGE.run(functools.partial(wire.call_quickly, client), [*keys, *queues], args)
+
+    def _done(self) -> list[str]:
+        return [tag for tag, end in tuple(self._late.items()) if end == "done"]
+
     def _let_go(self, tag: str, end: _End) -> None:
         self._quick_ack(tag)
         self._late[tag] = end
         if self._left:
             return
         try:
+            if end == "done" and self.channel.takes_next():
+                return
             with self.channel.conn_or_acquire() as client:
                 self._settle_late(client, self)
         except self.channel.connection_errors as error:
@@ -121,11 +143,9 @@ class Held(redis.QoS):  # type: ignore[misc]
             self._late[tag] = "first"
 
     def _settle_late(self, client: Any, estate: Held) -> None:
-        late = estate._late
-        done = [tag for tag, end in tuple(late.items()) if end == "done"]
+        late, done = estate._late, estate._done()
         if done:
-            keys = [self.channel.global_keyprefix + key for key in (self.unacked_key, self.unacked_index_key)]
-            _LET_GO.run(functools.partial(wire.call_quickly, client), keys, done)
+            self._exchange(client, (), (0, "", *done))
         for tag, end in tuple(late.items()):
             if end != "done":
                 self.restore_by_tag(tag, client, leftmost=end == "last")  # a queue's left end is its last place

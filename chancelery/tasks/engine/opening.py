@@ -36,6 +36,15 @@ class Opening:
         """Have a key set, for so long; 0 for ever."""
         self.entries.append(("set", key, value, seconds))
 
+    def release(self, keys: Sequence[bytes], token: str, seconds: int) -> None:
+        """
+        Have a chord noted as done, for so long, if the claim to its body still is *token*.
+
+        keys: Celery's key of the claim, and those of what is needed no more.
+        """
+        claim, *others = (key.decode() for key in keys)
+        self.entries.append(("release", claim, token, seconds, others))
+
     def later(self, publish: Callable[[], object]) -> None:
         """Have something called when the job is recorded."""
         self._others.append(publish)

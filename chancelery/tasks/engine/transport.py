@@ -11,7 +11,6 @@ kombu.transport.redis of 5.7.
 from __future__ import annotations
 
 import contextlib
-import functools
 import secrets
 from collections.abc import Iterator
 from queue import Empty
@@ -21,9 +20,9 @@ from typing import Any
 from kombu.transport import redis
 from kombu.utils.json import dumps, loads
 
-from chancelery.deployment import scripts, wire
+from chancelery.deployment import scripts
 from chancelery.log import room
-from chancelery.tasks.engine.dropping import note_fetch
+from chancelery.tasks.engine import fetched
 from chancelery.tasks.engine.held import Held
 from chancelery.tasks.engine.together import Put, send
 from chancelery.tasks.engine.waiting import WaitingChannel
@@ -37,7 +36,6 @@ _REPEATED_SECONDS = 90
 
 _PACKAGE = "chancelery.tasks.engine.scripts"
 _PUT = scripts.load((_PACKAGE, "put.lua"))
-_FETCH = scripts.load((_PACKAGE, "fetch.lua"), even_full=True)
 
 _log = room("tasks")
 
@@ -117,11 +115,13 @@ class _Bells(redis.Channel):  # type: ignore[misc]
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
-        if self._closing or not self._fetch():
+        more = None if self._closing else self._fetch()
+        if more is None:
             raise Empty
-        for _ in range(_AT_ONCE - 1):
-            if not self.qos.can_consume() or not self._fetch():
-                break
+        taken = 1
+        while more and taken < _AT_ONCE and self.qos.can_consume():
+            more = self._fetch()
+            taken += 1
         return True
 
     def _heard(self, **options: Any) -> None:
@@ -133,25 +133,34 @@ class _Bells(redis.Channel):  # type: ignore[misc]
             connection.disconnect()
             raise
 
-    def _fetch(self) -> bool:
-        """Take a message and deliver it; False when there is none."""
+    def takes_next(self) -> bool:
+        """
+        Have Redis know what is done, and deliver the next message, if this worker's loop may have one now.
+
+        Returns whether that was so. It saves a busy worker to wait for a bell, and a round trip.
+        """
+        if not self.connection.cycle.is_driven or not self.active_queues or not self.qos.can_consume():
+            return False
+        self._fetch()
+        return True
+
+    def _fetch(self) -> bool | None:
+        """Take a message and deliver it; return whether there are more, or None when there was none."""
         queues = self._queue_cycle.consume(len(self.active_queues))
         asked = [(queue, self._key(queue, step)) for step in self.priority_steps for queue in queues]
         keys = [key for queue, of_priority in asked for key in (of_priority, self._bell(queue))]
         noted = ["0" if queue in self._unacknowledged else "1" for queue, _ in asked]
-        held = [self.global_keyprefix + self.unacked_key, self.global_keyprefix + self.unacked_index_key]
         with self.conn_or_acquire() as client:
-            call = functools.partial(wire.call_quickly, client)
-            found = _FETCH.run(call, held + keys, [time(), self.jobs_prefix, *noted])
+            found = self.qos.exchange(client, keys, [time(), self.jobs_prefix, *noted])
         if found is None:
-            return False
+            return None
         queue, message = asked[found[0] - 1][0], loads(found[1].decode())
         if queue not in self._unacknowledged:
             self.qos.noted.add(message["properties"]["delivery_tag"])
-        note_fetch(message["headers"], found[2])
+        fetched.note(message["headers"], *found[3:])
         self._queue_cycle.rotate(queue)
         self.connection._deliver(message, queue)  # noqa: SLF001 - as kombu's own channel does
-        return True
+        return bool(found[2])
 
     def _has_queue(self, queue: str, **_: Any) -> bool:
         return bool(self._size(queue))  # kombu's own asks EXISTS, and forgets the prefix
@@ -187,6 +196,8 @@ class _Poller(redis.MultiChannelPoller):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._refreshed_at = monotonic()
+        self.is_driven = False
+        """Whether it is a worker's loop that waits, and acknowledges."""
 
     def get(self, callback: Any, timeout: float | None = None) -> Any:
         """Deliver what comes within *timeout* seconds."""
@@ -217,6 +228,7 @@ class Transport(redis.Transport):  # type: ignore[misc]
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Have the worker's loop read what comes, and refresh what is held."""
         super().register_with_event_loop(connection, loop)
+        self.cycle.is_driven = True
         options = connection.client.transport_options
         timeout = options.get("visibility_timeout", redis.Channel.visibility_timeout)
         loop.call_repeatedly(timeout / REFRESHES, self.cycle.refresh_held)

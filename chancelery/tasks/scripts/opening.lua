@@ -7,6 +7,7 @@
 --   {"keep", what keep_task takes from the task on}
 --   {"publishing", job}, if others are published by somebody else, who says then that they were
 --   {"set", key, value, seconds that it is kept (0 for ever)}
+--   {"release", key of a chord's claim, token, seconds that it is noted as done, keys that are needed no more}
 
 local OPENS = {
   put = function(_, _, keys, args)
@@ -27,6 +28,12 @@ local OPENS = {
     redis.call('SET', key, value)
     if seconds > 0 then
       redis.call('EXPIRE', key, seconds)
+    end
+  end,
+  release = function(_, _, claim, token, seconds, keys)
+    if redis.call('GET', claim) == token then
+      redis.call('DEL', unpack(keys))
+      redis.call('SET', claim, 'done', 'EX', whole(seconds))
     end
   end,
 }

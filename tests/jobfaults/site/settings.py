@@ -19,9 +19,8 @@ vars().update(
 )
 CHANNEL_LAYERS["default"]["CONFIG"] |= {"lease_seconds": 2}  # type: ignore[name-defined]  # noqa: F821
 CELERY_BROKER_TRANSPORT_OPTIONS |= {  # type: ignore[name-defined]  # noqa: F821
-    # Longer than Celery's claim to publish a chord's body (twice result_chord_join_timeout, and the time to publish):
-    # a part that is handed out again sooner finds its dead predecessor's claim, and leaves the body to it.
-    "visibility_timeout": 10,
+    # Shorter than Celery's claim to publish a chord's body: a part that is handed out again finds its predecessor's.
+    "visibility_timeout": 4,
     "unacked_restore_interval": 0.5,
     "unacked_mutex_expire": 2,
 }

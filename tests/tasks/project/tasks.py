@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 from celery import shared_task
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Reject
+from celery.signals import before_task_publish
 
 from chancelery import Channel, Group
 from chancelery.exceptions import TaskError
@@ -81,6 +82,25 @@ def waits_for(key: str) -> str:
 @shared_task
 def kills_itself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task
+def kills_whoever_publishes_it(*_given: Any) -> None:
+    """Never run: see below."""
+
+
+@before_task_publish.connect(sender=kills_whoever_publishes_it.name)
+def _kill(**_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(bind=True)
+def comes_back_claimed(self: Any) -> int:
+    """Come back as the part of a chord whose body a process had claimed to publish that was killed then."""
+    if self.request.delivery_info["redelivered"]:
+        return 1
+    self.backend.client.set(self.backend.get_key_for_group(self.request.group, ".c"), "of a dead one", ex=2)
+    raise Reject("not now", requeue=True)
 
 
 @consumer_task

@@ -6,7 +6,7 @@ from celery import chord
 
 from chancelery import Group
 from chancelery.tasks import escalate
-from chancelery_app.tasks import answer, merge, part
+from chancelery_app.tasks import REPLY, answer, merge, part
 
 EVERYBODY = "everybody"
 
@@ -43,4 +43,4 @@ def ask(message):
 
 def ask_chord(message):
     value = int(message["text"])
-    escalate(message, chord([part.s(value, place) for place in range(10)], merge.s()))
+    escalate(message, chord([part.s(value, place) for place in range(10)], merge.s()), reply=REPLY)
