@@ -51,8 +51,7 @@ def read(text: str | None) -> Order:
     ref = frame.pop("ref", None)
     try:
         _require("ref", ref, _REF)
-        do = frame.pop("do", None)
-        _require("do", do, _DO)
+        do = _do(frame)
         return Order(do=do, values=_values(do, frame), ref=ref)
     except BadFrame as error:
         error.ref = ref if _REF.accepts(ref) else None
@@ -69,6 +68,13 @@ def _object(text: str | None) -> dict[str, Any]:
     if not isinstance(frame, dict):
         raise BadFrame(f'the frame is {_quoted(frame)}: send a JSON object such as {{"do": "chain", "value": 1}}')
     return frame
+
+
+def _do(frame: dict[str, Any]) -> Any:
+    if "do" not in frame:
+        raise BadFrame(f'the frame has no "do": allowed is {_DO.allowed}')
+    _require("do", frame["do"], _DO)
+    return frame.pop("do")
 
 
 def _values(do: str, frame: dict[str, Any]) -> dict[str, Any]:
@@ -145,4 +151,7 @@ ORDERS: dict[str, dict[str, Rule]] = {
     "announce": {"room": _room(), "text": _text(500)},
 }
 
-_DO = Rule(allowed=f"one of {', '.join(ORDERS)}", accepts=lambda value: isinstance(value, str) and value in ORDERS)
+_DO = Rule(
+    allowed=f'one of {", ".join(ORDERS)}; or, of a job whose id is the frame\'s "job", resume, cancel or input',
+    accepts=lambda value: isinstance(value, str) and value in ORDERS,
+)

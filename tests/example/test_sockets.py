@@ -106,6 +106,7 @@ def test_the_name_that_a_client_gives_its_frame_comes_back_with_the_job(site: Si
         ("count this", "not JSON"),
         (b"\x00", "binary"),
         ('{"do": "dance"}', "allowed is one of wordcount, chain, flaky, later, announce"),
+        ('{"do": "cancel"}', 'or, of a job whose id is the frame\'s "job", resume, cancel or input'),
         ('{"do": "flaky", "fail": "often"}', "a whole number from 0 to 10"),
         ('{"do": "wordcount", "text": "a", "parts": 1000}', "a whole number from 1 to 100"),
         ('{"do": "wordcount"}', 'needs one of "text" and "upload"'),
