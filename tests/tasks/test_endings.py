@@ -89,7 +89,7 @@ class TestErrors:
         assert ends_of(job) == ["error"]
 
     def test_so_does_one_that_is_killed_as_it_publishes_the_body_of_a_chord(self, socket: Socket) -> None:
-        job = escalate(socket.message(), chord([number.s(1), number.s(2)], tasks.kills_whoever_publishes_it.s()))
+        job = escalate(socket.message(), chord([tasks.dies_as_it_publishes.s()], total.s()))
         assert socket.end()["data"]["code"] == "WorkerLostError"
         assert ends_of(job) == ["error"]
 

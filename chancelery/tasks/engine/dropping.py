@@ -67,6 +67,10 @@ class CatchUp(bootsteps.StartStopStep):  # type: ignore[misc]
 
     requires = ("celery.worker.consumer.control:Control",)
 
+    def include_if(self, consumer: Any) -> bool:
+        """Tell whether this worker's results are kept where jobs are."""
+        return hasattr(consumer.app.backend, "state_of")
+
     def start(self, consumer: Any) -> None:
         """Stop what runs for cancelled jobs; the worker hears of further cancels from now on."""
         state_of, running = consumer.app.backend.state_of, tuple(workers.active_requests)
