@@ -196,6 +196,19 @@ class TestCancelling:
         assert ends_of(job) == ["cancelled"]
         assert celery_app.AsyncResult(f"{job.id}-2").state == "PENDING"
 
+    def test_a_chord_that_runs_is_cancelled_without_a_word_of_a_fault(
+        self, socket: Socket, worker: CeleryWorker, celery_app: Any
+    ) -> None:
+        key, before = f"key.{socket.process[5:-1]}", len(worker.lines)
+        job = escalate(socket.message(), chord([waits_for.s(key), waits_for.s(key), number.s(1)], total.s()))
+        until_started(socket)
+        assert job.cancel()
+        assert socket.end()["data"] == {"reason": "cancelled"}
+        for place in (1, 2, 3):
+            celery_app.AsyncResult(f"{job.id}-{place}").get(timeout=30, propagate=False)
+        assert number.delay(1).get(timeout=30) == 1  # by when the worker would have said what it thinks of that
+        assert not any("Chord" in line for line in worker.lines[before:])
+
     def test_a_job_one_of_whose_tasks_is_revoked_is_cancelled(self, socket: Socket, celery_app: Any) -> None:
         job = escalate(socket.message(), chain(number.s(1), add.s(1)), countdown=HOUR)
         celery_app.control.revoke(f"{job.id}-1")

@@ -19,6 +19,7 @@ from celery.backends.redis import CHORD_CLEANUP_LUA, RedisBackend
 
 from chancelery.tasks.canvas import job_of
 from chancelery.tasks.engine import continuing, opening
+from chancelery.tasks.engine.dropping import is_cancelled
 
 _LOOK_SECONDS = 0.2
 
@@ -67,7 +68,10 @@ class ChordBackend(RedisBackend):  # type: ignore[misc]
         Count a part, and publish the body if it was the last.
 
         One that comes back, or got no answer, waits for the claim of its predecessor to the body, which may be dead.
+        What is revoked with its job is not counted: its body is not to run, and Celery would call that a fault.
         """
+        if state == states.REVOKED and is_cancelled(request.root_id, self.state_of):
+            return
         count = super().on_chord_part_return
         attempts = 0
 
