@@ -49,9 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument(
         "--grace",
         type=_seconds,
-        default=30.0,
+        default=45.0,
         metavar="SECONDS",
-        help="how long processes may take to stop before they are killed (default: 30)",
+        help="how long processes may take to stop before they are killed (default: 45)",
     )
     return parser
 

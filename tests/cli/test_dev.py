@@ -221,7 +221,7 @@ def test_output_that_nobody_reads_any_more_stops_everything(start_dev: StartDev)
     dev = start_dev("web: child web quick\nchatter: while sleep 0.1; do echo talk; done\n")
     dev.wait_for("talk")
     dev.stop_listening()
-    assert dev.process.wait(30) == 0
+    assert dev.process.wait(60) == 0
     assert gone(*dev.pids)
 
 
