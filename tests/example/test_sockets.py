@@ -124,7 +124,8 @@ def test_a_bad_frame_is_answered_and_the_socket_stays_open(site: Site, frame: st
 
 def test_a_frame_of_2_mb_closes_the_socket_with_1009(site: Site) -> None:
     with site.socket("/ws/echo/") as client:
-        client.send("x" * 2_000_000)
+        with contextlib.suppress(ConnectionClosedError):  # the answer may be there before its end
+            client.send("x" * 2_000_000)
         with pytest.raises(ConnectionClosedError) as closed:
             client.recv(PATIENCE_SECONDS)
         assert closed.value.rcvd is not None

@@ -227,9 +227,14 @@ class Clerk:
         return None
 
 
-def closed_with(socket):
-    """The code that the server closes *socket* with, or 1006 when it just drops it."""
+def closed_with(socket, message=None):
+    """The code that the server closes *socket* with, or 1006 when it just drops it.
+
+    It may close it while *message* is still on its way, so that sending it fails: that is an answer as well.
+    """
     try:
+        if message is not None:
+            socket.send(message)
         while True:
             socket.recv(timeout=PATIENCE)
     except ConnectionClosed as closed:

@@ -41,8 +41,7 @@ def test_empty_frames_reach_the_client(server):
 
 def test_a_frame_of_2_megabytes_is_answered_with_1009_and_the_server_goes_on(server):
     with server.connect() as socket:
-        socket.send("x" * 2 * 1024 * 1024)
-        assert closed_with(socket) == 1009
+        assert closed_with(socket, "x" * 2 * 1024 * 1024) == 1009
     with server.connect() as socket:
         socket.send("still there?")
         assert socket.recv(timeout=PATIENCE) == "still there?"

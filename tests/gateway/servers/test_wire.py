@@ -68,8 +68,7 @@ def test_a_message_beyond_the_limit_is_answered_with_1009(either, message):
     # In pieces: CVE-2026-44545, where each was small enough and their sum had no bound.
     server, _ = either
     with server.connect(compression=None) as client:
-        client.send(message)
-        assert closed_with(client) == 1009
+        assert closed_with(client, message) == 1009
     with server.connect() as client:
         client.send("still there?")
         assert client.recv(timeout=PATIENCE) == "still there?"
