@@ -10,26 +10,21 @@ docs/explanation/how-it-is-proved.md.
 from __future__ import annotations
 
 import argparse
-import secrets
-import shutil
 import sys
-import time
-from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tests.faults import long_run
 from tests.faults.check import check
 from tests.faults.episode import Episode
 from tests.faults.processes import ROOT
-from tests.faults.recorder import read_events
-from tests.faults.state import Result, State, code_now
+from tests.faults.state import Result
 
 PER_EPISODE = 40
 KEEPS = ("all", "nothing", "all", "second")
 """What Redis keeps when it is killed, from episode to episode."""
-MOST_SHOWN = 20
-CHECKER = ROOT / "tests" / "faults"
 
 
 def options() -> argparse.Namespace:
@@ -41,53 +36,35 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_episode(folder: Path, plan: Result, count: int, kinds: list[str]) -> Result:
-    """Run the episode that *plan* names, and check it. Its records stay in *folder* when something is wrong."""
-    shutil.rmtree(folder, ignore_errors=True)
-    began_at = time.monotonic()
-    Episode(folder, f"{plan.seed}/{plan.episode}", keeps=plan.keeps, count=count, kinds=kinds).run()
-    events = read_events(folder)
-    violations = [f"{violation.rule}: {violation.text}" for violation in check(events)]
-    faults = Counter(event["kind"] for event in events if event["e"] == "fault")
-    messages = sum(event["e"] == "start" for event in events)
-    if not violations:
-        shutil.rmtree(folder)
-    seconds = round(time.monotonic() - began_at, 1)
-    return replace(
-        plan, faults=dict(faults), messages=messages, seconds=seconds, violations=tuple(violations[:MOST_SHOWN])
-    )
+def plan(
+    chosen: argparse.Namespace, result: Result, done: Sequence[Result]
+) -> tuple[Result, Callable[[Path], Episode]] | None:
+    """Return the next episode; None when as many faults were survived as are wanted."""
+    left = chosen.faults - sum(sum(each.faults.values()) for each in done)
+    if left <= 0:
+        return None
+    keeps = chosen.keeps or KEEPS[result.episode % len(KEEPS)]
+    count, kinds = min(chosen.per_episode, left), chosen.kinds.split(",") if chosen.kinds else []
+    name = f"{result.seed}/{result.episode}"
+    return replace(result, keeps=keeps), lambda folder: Episode(folder, name, keeps=keeps, count=count, kinds=kinds)
 
 
-def run(chosen: argparse.Namespace, state: State) -> bool:
-    """Run what is left to run; return whether nothing was violated."""
-    seed = chosen.seed if chosen.seed is not None else secrets.randbelow(1_000_000)
-    code = code_now(CHECKER)
-    print(f"seed {seed}, code {code}, records in {state.folder}", flush=True)
-    while True:
-        done = state.of_seed(seed, code)
-        survived = sum(sum(result.faults.values()) for result in done)
-        if survived >= chosen.faults:
-            return not any(result.violations for result in done)
-        number = len(done)
-        count = min(chosen.per_episode, chosen.faults - survived)
-        plan = Result(code, seed, number, chosen.keeps or KEEPS[number % len(KEEPS)])
-        kinds = chosen.kinds.split(",") if chosen.kinds else []
-        result = run_episode(state.folder / f"seed-{seed}-episode-{number}", plan, count, kinds)
-        if code_now(CHECKER) != code:
-            print("the code has changed: the last episode proves nothing, and is not counted", flush=True)
-            return False
-        state.add(result)
-        print(described(result), flush=True)
+def handled(event: dict[str, Any]) -> int:
+    """Return how many messages *event* says were handled."""
+    return int(event["e"] == "start")
 
 
-def described(result: Result) -> str:
-    """Return one episode in a line, and a line for everything that is wrong."""
-    head = (
+def head(result: Result) -> str:
+    """Return one episode in a line."""
+    return (
         f"episode {result.episode}: {sum(result.faults.values())} faults in {result.seconds:.0f} s, Redis keeps "
         f"{result.keeps}, {result.messages} messages handled, {len(result.violations)} violations"
     )
-    return "\n  ".join([head, *result.violations])
 
+
+MESSAGES = long_run.LongRun(
+    checkers=[ROOT / "tests" / "faults"], unit="messages", plan=plan, check=check, count=handled, head=head
+)
 
 if __name__ == "__main__":
-    sys.exit(long_run.main(options(), run, (CHECKER,)))
+    sys.exit(long_run.main(options(), MESSAGES))

@@ -11,25 +11,19 @@ docs/explanation/how-it-is-proved.md.
 from __future__ import annotations
 
 import argparse
-import secrets
-import shutil
 import sys
-import time
-from collections import Counter
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.faults import long_run
 from tests.faults.processes import ROOT
-from tests.faults.recorder import read_events
-from tests.faults.state import Result, State, code_now
+from tests.faults.state import Result
 from tests.jobfaults.check import check
 from tests.jobfaults.episode import Episode, Plan
 from tests.jobfaults.faults import CATALOGUE
 
 PER_EPISODE = 125
-MOST_SHOWN = 20
-CHECKERS = ROOT / "tests" / "jobfaults", ROOT / "tests" / "faults"
 
 
 def options() -> argparse.Namespace:
@@ -49,52 +43,37 @@ def _kinds(words: str) -> list[str]:
     return kinds
 
 
-def run_episode(folder: Path, result: Result, plan: Plan) -> Result:
-    """Run the episode that *plan* describes, and check it. Its records stay in *folder* when something is wrong."""
-    shutil.rmtree(folder, ignore_errors=True)
-    began_at = time.monotonic()
-    Episode(folder, plan).run()
-    events = read_events(folder)
-    violations = [f"{violation.rule}: {violation.text}" for violation in check(events)]
-    faults = Counter(event["kind"] for event in events if event["e"] == "fault")
-    jobs = sum(len(event["jobs"]) for event in events if event["e"] == "jobs")
-    if not violations:
-        shutil.rmtree(folder)
-    seconds = round(time.monotonic() - began_at, 1)
-    return replace(
-        result, faults=dict(faults), messages=jobs, seconds=seconds, violations=tuple(violations[:MOST_SHOWN])
-    )
+def plan(
+    chosen: argparse.Namespace, result: Result, done: Sequence[Result]
+) -> tuple[Result, Callable[[Path], Episode]] | None:
+    """Return the next episode; None when as many jobs were recorded as are wanted."""
+    if sum(each.messages for each in done) >= chosen.jobs:
+        return None
+    planned = Plan(f"{result.seed}/{result.episode}", chosen.per_episode, chosen.kinds)
+    return result, lambda folder: Episode(folder, planned)
 
 
-def run(chosen: argparse.Namespace, state: State) -> bool:
-    """Run what is left to run; return whether nothing was violated."""
-    seed = chosen.seed if chosen.seed is not None else secrets.randbelow(1_000_000)
-    code = code_now(*CHECKERS)
-    print(f"seed {seed}, code {code}, records in {state.folder}", flush=True)
-    while True:
-        done = state.of_seed(seed, code)
-        left = chosen.jobs - sum(result.messages for result in done)
-        if left <= 0:
-            return not any(result.violations for result in done)
-        number = len(done)
-        plan = Plan(f"{seed}/{number}", chosen.per_episode, chosen.kinds)
-        folder = state.folder / f"seed-{seed}-episode-{number}"
-        result = run_episode(folder, Result(code, seed, number, "all"), plan)
-        if code_now(*CHECKERS) != code:
-            print("the code has changed: the last episode proves nothing, and is not counted", flush=True)
-            return False
-        state.add(result)
-        print(described(result), flush=True)
+def recorded(event: dict[str, Any]) -> int:
+    """Return how many jobs *event* says were recorded."""
+    return len(event["jobs"]) if event["e"] == "jobs" else 0
 
 
-def described(result: Result) -> str:
-    """Return one episode in a line, and a line for everything that is wrong."""
-    head = (
+def head(result: Result) -> str:
+    """Return one episode in a line."""
+    return (
         f"episode {result.episode}: {result.messages} jobs, {sum(result.faults.values())} faults in "
         f"{result.seconds:.0f} s, {len(result.violations)} violations"
     )
-    return "\n  ".join([head, *result.violations])
 
+
+JOBS = long_run.LongRun(
+    checkers=[ROOT / "tests" / "jobfaults", ROOT / "tests" / "faults"],
+    unit="jobs",
+    plan=plan,
+    check=check,
+    count=recorded,
+    head=head,
+)
 
 if __name__ == "__main__":
-    sys.exit(long_run.main(options(), run, CHECKERS, "jobs"))
+    sys.exit(long_run.main(options(), JOBS))
