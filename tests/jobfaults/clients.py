@@ -4,6 +4,7 @@ The people: `python -m tests.jobfaults.clients`, a process with many websockets 
 Its specification is one line of JSON on standard input; then orders, one word a line:
 
     start           open the sockets and escalate; say {"made": …} when every one has asked for all of its jobs
+    drop COUNT      lose so many connections, and stay away for a while
     calm            stay; say {"calm": …} once every job that anybody knows of has ended for whoever asked
     missing         say {"missing": …}: the jobs for which that is not so
     close           close the sockets; say {"closed": …}
