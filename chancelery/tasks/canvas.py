@@ -7,17 +7,18 @@ its job. Does no I/O. Source: celery.canvas; what `freeze` returns is the tree o
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from celery import group
-from celery.canvas import Signature, StampingVisitor, chunks, maybe_signature, xmap, xstarmap
+from celery.canvas import Signature, StampingVisitor, _chain, chord, group, maybe_signature
 from celery.result import GroupResult
+
+from chancelery.tasks.copying import copy_of, copy_of_task, members_of
 
 STAMP = "job"
 """The stamp that every task of a job carries, its callbacks and error callbacks too."""
@@ -31,8 +32,9 @@ Finals: TypeAlias = "str | list[Finals]"
 JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _GENERAL = frozenset({"task_id", "group_id", "link", "link_error", "stamped_headers", STAMP, WEIGHT})
 """The options of a task of which more follows than that it has them."""
-_SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
-"""What need not be copied."""
+_KINDS = frozenset({_chain, group, chord})
+_LEAST = {"chain": 2, "group": 1, "chord": 3}
+"""How many tasks such a canvas has, body included: Celery takes one of fewer for something else."""
 _MEMBER = re.compile(rf"({JOB_ID.pattern})-[0-9]+", re.ASCII)
 
 
@@ -56,6 +58,8 @@ class Prepared(NamedTuple):
     members: list[Member]
     """Every task, in the order in which the canvas names them."""
     finals: Finals
+    is_flat: bool = False
+    """Whether it is one task, or a chain, group or chord of such, where no task has callbacks."""
 
 
 def job_of(task_id: object) -> str | None:
@@ -74,8 +78,11 @@ def prepare(canvas: Any, job_id: str, *, eta: datetime | None = None, expires: d
     if not isinstance(canvas, dict) or "task" not in canvas:
         raise TypeError(f"escalate() takes a signature, chain, group or chord, such as task.s(…), not {canvas!r}")
     if _is_alone(canvas):
-        return _prepare_alone(canvas, job_id, eta, expires)
-    copied = _copy(maybe_signature(canvas))
+        return _prepare_alone(canvas, job_id, _times(eta, expires))
+    tasks = _tasks_alone(canvas)
+    if tasks:
+        return _prepare_flat(canvas, tasks, job_id, _times(eta, expires))
+    copied = copy_of(maybe_signature(canvas))
     if copied is None:
         raise ValueError(f"the canvas {canvas!r} has no tasks: there is nothing to escalate")
     members = _name_members(copied, job_id)
@@ -89,13 +96,49 @@ def _is_alone(sig: Any) -> bool:
     return type(sig) is Signature and not _GENERAL & sig.options.keys()
 
 
-def _prepare_alone(sig: Any, job_id: str, eta: datetime | None, expires: datetime | None) -> Prepared:
+def _prepare_alone(sig: Any, job_id: str, times: dict[str, datetime]) -> Prepared:
     """Do what `prepare` does to a task without callbacks, without Celery's walks over a tree: a tenth of the time."""
-    task_id = f"{job_id}-1"
-    given = {"task_id": task_id, "ignore_result": False, "root_id": job_id, "stamped_headers": [STAMP], STAMP: job_id}
-    copied = _copy_task(sig, **given, **_times(eta, expires))
+    copied = _named(sig, job_id, 1, times)
+    return Prepared(copied, [Member(copied.id, sig.task, "", 1, 1.0)], copied.id, is_flat=True)
+
+
+def _tasks_alone(canvas: Any) -> Sequence[Any]:
+    """Return the tasks of a chain, group or chord, its body last; none if it has options, or one is not alone."""
+    if type(canvas) not in _KINDS or canvas.options or canvas.args or canvas.immutable:
+        return ()
+    kind, tasks = canvas.subtask_type, canvas.tasks
+    if kind == "chord":
+        if type(tasks) is group and not tasks.options:
+            tasks = tasks.tasks
+        if canvas.kwargs["kwargs"] or not isinstance(tasks, list | tuple):
+            return ()
+        tasks = [*tasks, canvas.body]
+    is_flat = isinstance(tasks, list | tuple) and len(tasks) >= _LEAST[kind] and all(map(_is_alone, tasks))
+    return tasks if is_flat else ()
+
+
+def _prepare_flat(canvas: Any, tasks: Sequence[Any], job_id: str, times: dict[str, datetime]) -> Prepared:
+    """Do what `prepare` does to a canvas of these tasks, in the same way."""
+    kind, app, of = canvas.subtask_type, canvas.app, len(tasks)
+    first = 1 if kind == "chain" else of if kind == "group" else of - 1
+    named = [_named(sig, job_id, number, times if number <= first else {}) for number, sig in enumerate(tasks, 1)]
+    members = [Member(sig.id, sig.task, "", place, 1 / of) for place, sig in enumerate(named, 1)]
+    if kind == "chain":
+        return Prepared(_chain(named, app=app), members, named[-1].id, is_flat=True)
+    together = group(named[:first], app=app, task_id=str(uuid.uuid4()))
+    if kind == "group":
+        return Prepared(together, members, [sig.id for sig in named], is_flat=True)
+    copied = chord([], named[-1], app=app)
+    copied.tasks = together
+    return Prepared(copied, members, named[-1].id, is_flat=True)
+
+
+def _named(sig: Any, job_id: str, number: int, times: dict[str, datetime]) -> Any:
+    """Return a copy of a task without callbacks as Celery would freeze and stamp it."""
+    given = {"task_id": f"{job_id}-{number}", "ignore_result": False, "root_id": job_id}
+    copied = copy_of_task(sig, **given, stamped_headers=[STAMP], **{STAMP: job_id}, **times)
     copied.options.setdefault("reply_to", sig.app.thread_oid)
-    return Prepared(copied, [Member(task_id, sig.task, "", 1, 1.0)], task_id)
+    return copied
 
 
 def _times(eta: datetime | None, expires: datetime | None) -> dict[str, datetime]:
@@ -128,78 +171,6 @@ class _Stamp(StampingVisitor):  # type: ignore[misc]
     on_chord_body = on_callback = on_errback = on_signature
 
 
-def _copy(sig: Any) -> Any:
-    """Return a copy that shares no signature with *sig*, without groups in groups, or None if it has no tasks."""
-    kind = sig.subtask_type
-    if isinstance(sig, chunks):
-        return _copy(sig.group())
-    if kind == "group":
-        return _copy_group(sig)
-    if kind == "chain":
-        return _copy_chain(sig)
-    if kind == "chord":
-        return _copy_chord(sig)
-    if type(sig) is Signature:
-        return _copy_task(sig)
-    copied = sig.clone()
-    if not isinstance(sig, (xmap, xstarmap)):  # whose arguments may be lazy; they are evaluated when published
-        copied.args, copied.kwargs = copy.deepcopy(tuple(sig.args)), copy.deepcopy(sig.kwargs)
-    return copied
-
-
-def _copy_task(sig: Any, **options: Any) -> Any:
-    args = tuple(sig.args)
-    parts = {
-        "task": sig.task,
-        "args": args if _SCALARS.issuperset(map(type, args)) else copy.deepcopy(args),
-        "kwargs": _copy_dict(sig.kwargs),
-        "options": {**_copy_dict(sig.options), **options},
-        "subtask_type": sig.subtask_type,
-        "immutable": sig.immutable,
-    }
-    copied = Signature(parts, app=sig._app)  # noqa: SLF001 - as Celery's `clone`
-    copied._type = sig._type  # noqa: SLF001
-    return copied
-
-
-def _copy_dict(found: dict[str, Any]) -> dict[str, Any]:
-    return dict(found) if _SCALARS.issuperset(map(type, found.values())) else copy.deepcopy(found)
-
-
-def _copy_group(sig: Any) -> Any:
-    # Celery flattens a group in a group as well, but reverses the inner one.
-    members: list[Any] = []
-    for member in _copy_all(sig.tasks):
-        members.extend(member.tasks if member.subtask_type == "group" else [member])
-    options = copy.deepcopy(sig.options)
-    return group(members, app=sig.app, **options) if members else None
-
-
-def _copy_chain(sig: Any) -> Any:
-    copied = sig.clone()
-    copied.tasks = _copy_all(sig.tasks)
-    return copied if copied.tasks else None
-
-
-def _copy_chord(sig: Any) -> Any:
-    body = _copy(maybe_signature(sig.body, app=sig.app)) if sig.body is not None else None
-    if body is None:
-        raise ValueError(f"{sig!r} has no body: nothing would be done with what its header returns; use a group")
-    copied = sig.clone()
-    copied.tasks = _copy_group(group(list(_members_of(sig)), app=sig.app)) or group([], app=sig.app)
-    copied.body = body
-    return copied
-
-
-def _copy_all(sigs: Iterable[Any]) -> list[Any]:
-    return [copied for sig in sigs if (copied := _copy(maybe_signature(sig))) is not None]
-
-
-def _members_of(sig: Any) -> Iterable[Any]:
-    tasks: Iterable[Any] = sig.tasks.tasks if isinstance(sig.tasks, Signature) else sig.tasks
-    return tasks
-
-
 def _plain(sig: Any, path: tuple[int, ...] = ()) -> Iterator[tuple[Any, tuple[int, ...]]]:
     """Yield the tasks of a canvas, in order, and where they are in it."""
     if sig.subtask_type not in {"chain", "group", "chord"}:
@@ -207,7 +178,7 @@ def _plain(sig: Any, path: tuple[int, ...] = ()) -> Iterator[tuple[Any, tuple[in
         return
     if WEIGHT in sig.options:
         raise ValueError(f"a {sig.subtask_type} has the weight of its tasks: give them their {WEIGHT}, not {sig!r}")
-    children = [*_members_of(sig), sig.body] if sig.subtask_type == "chord" else sig.tasks
+    children = [*members_of(sig), sig.body] if sig.subtask_type == "chord" else sig.tasks
     for index, child in enumerate(children, 1):
         yield from _plain(child, (*path, index))
 
@@ -243,7 +214,7 @@ def _heads(sig: Any) -> Iterator[Any]:
         yield from _heads(sig.tasks[0])
     elif sig.subtask_type in {"group", "chord"}:
         # Celery starts the body of a chord at once when there is nothing in its header.
-        for member in list(_members_of(sig)) or [sig.body]:
+        for member in list(members_of(sig)) or [sig.body]:
             yield from _heads(member)
     else:
         yield sig

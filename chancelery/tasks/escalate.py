@@ -146,7 +146,7 @@ class _Escalation(NamedTuple):
                 if self.terms.limit:
                     publish()
                 else:
-                    templates.begin(producer, app, self.prepared.canvas, opens, publish)
+                    templates.begin(producer, app, self.prepared, opens, publish)
             except Exception as error:  # noqa: BLE001 - whatever a canvas or broker raises: the job ends with it
                 opens.fail(error)
         return opens

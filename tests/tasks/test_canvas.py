@@ -163,7 +163,7 @@ def test_a_task_id_tells_its_job(task_id: Any, job: str | None) -> None:
 def test_a_task_alone_is_what_celery_makes_of_one_with_callbacks_but_for_these(sig: Any, times: dict[str, Any]) -> None:
     alone, general = prepare(sig, JOB, **times), prepare(sig.clone().set(link=[]), JOB, **times)
     assert general.canvas.options.pop("link") == []
-    assert alone == general
+    assert alone._replace(is_flat=False) == general
     assert (alone.canvas.type, alone.canvas.app) == (general.canvas.type, general.canvas.app)
 
 

@@ -1,9 +1,11 @@
-"""The message of a job of one task is the one that Celery would make, and whoever hooks into publishing is asked."""
+"""The messages of a flat canvas are those that Celery would make, and whoever hooks into publishing is asked."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -12,14 +14,14 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from celery import Celery, signals
+from celery import Celery, chain, chord, group, signals
 
 from chancelery.exceptions import EscalationFailed
 from chancelery.message import Message
 from chancelery.tasks import escalate
 from chancelery.tasks.engine.composing import composer
 from tests.tasks.conftest import Socket
-from tests.tasks.project.tasks import number
+from tests.tasks.project.tasks import add, number, total
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 ARGUMENTS: list[tuple[Any, ...]] = [
@@ -43,33 +45,51 @@ class Desk:
         self.app = app
         self._message = message
 
-    def put(self, canvas: Any, **options: Any) -> dict[str, Any]:
-        """Escalate, and return the message for Celery, but for ids."""
-        job = escalate(self._message, canvas.set(queue=self.name), **options)
+    def put(self, task: Any, **options: Any) -> dict[str, Any]:
+        """Escalate a task, and return the message for Celery, but for ids."""
+        [message] = self.put_all(task.set(queue=self.name), **options)
+        return message
+
+    def put_by_celery(self, task: Any, **options: Any) -> dict[str, Any]:
+        """Do so while somebody hears of what is published."""
+        with heard():
+            return self.put(task, **options)
+
+    def put_all(self, canvas: Any, **options: Any) -> list[dict[str, Any]]:
+        """Escalate a canvas, and return the messages for Celery, but for ids."""
+        job = escalate(self._message, canvas, **options)
         client = self.app.backend.client
         [key] = [key for key in client.keys(f"*{self.name}*") if client.type(key) == b"list" and b".bell" not in key]
-        text, tag = client.lpop(key).decode(), ""
-        message = json.loads(text)
-        tag = message["properties"]["delivery_tag"]
-        body = base64.b64decode(message["body"])
-        found: dict[str, Any] = json.loads(json.dumps(message).replace(job.id, "JOB").replace(tag, "TAG"))
-        return {**found, "body": body.replace(job.id.encode(), b"JOB"), "key": key}
+        found = []
+        while text := client.rpop(key):
+            message = json.loads(text)
+            body = base64.b64decode(message["body"]).replace(job.id.encode(), b"JOB")
+            text = json.dumps(message).replace(job.id, "JOB").replace(message["properties"]["delivery_tag"], "TAG")
+            found.append({**json.loads(text), "body": body, "key": key})
+        return found
 
-    def put_by_celery(self, canvas: Any, **options: Any) -> dict[str, Any]:
-        """Escalate while somebody hears of what is published."""
-
-        def heard(**_: object) -> None: ...
-
-        signals.after_task_publish.connect(heard)
-        try:
-            return self.put(canvas, **options)
-        finally:
-            signals.after_task_publish.disconnect(heard)
+    def put_all_by_celery(self, canvas: Any) -> list[dict[str, Any]]:
+        """Do so while somebody hears of what is published."""
+        with heard():
+            return self.put_all(canvas)
 
     def templates(self) -> list[bool]:
         """Of what was put here: whether there is a template of it."""
         known = composer(self.app).templates
         return [known[which].message is not None for which in known if which[1] == self.name]
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[None]:
+    """Within it, somebody hears of what is published, so that Celery makes every message."""
+
+    def hear(**_: object) -> None: ...
+
+    signals.after_task_publish.connect(hear)
+    try:
+        yield
+    finally:
+        signals.after_task_publish.disconnect(hear)
 
 
 @pytest.fixture
@@ -98,6 +118,60 @@ def test_any_options_are_in_it_as_celery_has_them(desk: Desk, options: dict[str,
     desk.put(number.s(1))
     made = [desk.put(number.s(2).set(**options)) for _ in range(2)]
     assert made == [desk.put_by_celery(number.s(2).set(**options))] * 2
+
+
+GROUP_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+Shape = Callable[[Callable[[Any], Any]], Any]
+SHAPES: dict[str, Shape] = {
+    "chain": lambda t: chain(t(number.s(1)), t(add.s(2)), t(add.si(3, b=4))),
+    "chain of one": lambda t: chain(t(number.s(1))),
+    "group": lambda t: group([t(number.s(1)), t(add.s(1, 2)), t(number.s("two"))]),
+    "group of one": lambda t: group(t(number.s(1))),
+    "generated group": lambda t: group(t(number.s(value)) for value in range(3)),
+    "chord": lambda t: chord([t(number.s(value)) for value in range(3)], t(total.s())),
+    "chord of many tasks": lambda t: chord((t(number.s(1)), t(add.s(1, 2))), t(number.si([1]))),
+    "chord of a group": lambda t: chord(group(t(number.s(1)), t(number.s(2))), t(total.s())),
+    "group and a task": lambda t: group(t(number.s(1)), t(number.s(2))) | t(total.s()),
+    "chord of one": lambda t: chord([t(number.s(1))], t(total.s())),
+    "chord of none": lambda t: chord([], t(total.s())),
+    "one with callbacks": lambda t: group(t(number.s(1)), t(number.s(2).on_error(total.s()))),
+    "one with an option": lambda t: group(t(number.s(1)), t(number.s(2).set(time_limit=3))),
+    "a body with an option": lambda t: chord([t(number.s(1)), t(number.s(2))], t(total.s().set(priority=3))),
+    "a step with an option": lambda t: chain(t(number.s(1)), t(add.s(2).set(priority=3))),
+    "chord in a chain": lambda t: chain(t(number.s(1)), chord([t(add.s(1)), t(add.s(2))], t(total.s())), t(add.s(1))),
+}  # fmt: skip
+FILLED = {"chain": 1, "group": 2, "group of one": 1, "generated group": 1, "chord": 1, "chord of many tasks": 2,
+          "chord of a group": 1, "group and a task": 1, "chord of none": 0}  # fmt: skip
+"""Those of which there are templates, and how many; a chord of none is its body."""
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_any_canvas_is_in_it_as_celery_has_it(desk: Desk, name: str) -> None:
+    shape = SHAPES[name]
+    made = [desk.put_all(shape(lambda sig: sig.set(queue=desk.name))) for _ in range(3)]
+    walked = desk.put_all_by_celery(shape(lambda sig: sig.set(queue=desk.name, weight=1)))  # by Celery, all the way
+    assert [meant(messages) for messages in made] == [meant(walked)] * 3
+    assert desk.templates() == [True] * FILLED.get(name, 0)
+
+
+def meant(messages: list[dict[str, Any]]) -> Any:
+    """What they say to Celery, whatever the ids of groups are."""
+    said = json.dumps([{**message, "key": "", "body": json.loads(message["body"])} for message in messages])
+    for place, found in enumerate(dict.fromkeys(GROUP_ID.findall(said))):
+        said = said.replace(found, f"group-{place}")
+    return json.loads(said)
+
+
+def test_the_size_of_a_chord_is_known(desk: Desk) -> None:
+    client = desk.app.backend.client
+    known = client.keys("*-taskset-meta-*.s")
+    for _ in range(3):
+        desk.put_all(chord([number.s(value).set(queue=desk.name) for value in range(4)], total.s()))
+        [key] = [key for key in client.keys("*-taskset-meta-*.s") if key not in known]
+        known.append(key)
+        assert client.get(key) == b"4"
+        assert client.ttl(key) > 0
+    assert desk.templates() == [True]
 
 
 def test_when_it_is_to_begin_is_in_it(desk: Desk) -> None:

@@ -23,8 +23,8 @@ class Composer:
         with self.pool.acquire(block=True) as producer:
             self.connection = producer.connection
             """By which Celery knows errors of the broker."""
-        self.templates: dict[tuple[str, str | None], Any] = {}
-        """What `templates.py` has learned of messages, by task and queue."""
+        self.templates: dict[Any, Any] = {}
+        """What `templates.py` has learned of messages."""
         self._producer = app.amqp.Producer(self.connection.default_channel, auto_declare=False)
 
     @property
