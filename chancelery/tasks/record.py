@@ -33,7 +33,7 @@ _SHARED = (*COMMON, (_PACKAGE, "waiting.lua"), (_PACKAGE, "jobs.lua"))
 _OVERALL = (_PACKAGE, "overall.lua")
 _OPENING = tuple((_PACKAGE, name) for name in ("keeping.lua", "overdue.lua", "opening.lua"))
 _RECORD = scripts.load(*_SHARED, _OVERALL, (_PACKAGE, "attach.lua"), *_OPENING, (_PACKAGE, "record.lua"))
-_SETTLING = ((_PACKAGE, "apart.lua"), (_PACKAGE, "settle.lua"))
+_SETTLING = tuple((_PACKAGE, name) for name in ("apart.lua", "parts.lua", "settle.lua"))
 _SETTLE = scripts.load(*_SHARED, _OVERALL, *_OPENING, *_SETTLING, even_full=True)
 _EVENT = scripts.load(*_SHARED, _OVERALL, (_PACKAGE, "event.lua"))
 _FINISH = scripts.load(*_SHARED, (_PACKAGE, "finish.lua"), even_full=True)
@@ -118,6 +118,9 @@ class Settled(NamedTuple):
 LACKS_ADDRESS = Settled("", "", 0)
 """Nothing was settled: first an address is wanted."""
 
+IS_LAST = Settled("", "", 0)
+"""Nothing was settled: it is the last part of a chord."""
+
 
 class Apart(NamedTuple):
     """How results are kept that are too large for a frame."""
@@ -186,15 +189,16 @@ class Records:
         *,
         has_begun: bool = False,
         opening: Sequence[Any] = (),
+        part: Sequence[Any] = (),
     ) -> Settled | None:
         """
         Store what Celery keeps of a task and let its job follow, in one step.
 
         stored: Celery's key, the task's id, the change, the attempt, Celery's value, seconds that it is kept.
         has_begun: whether it is the task itself that says so, whose job has started if nobody has said it yet.
-        opening: what is published once the task is done, as in `record`.
-        Returns None when there is no such job or the task is none of its; and LACKS_ADDRESS when a result is to be kept
-        apart, but *apart* does not say at which address. Nothing was stored then.
+        opening: what is published once the task is done, as in `record`. part: of a chord, see `scripts/parts.lua`.
+        Returns None when there is no such job or the task is none of its; LACKS_ADDRESS when a result is to be kept
+        apart, but *apart* does not say at which address; IS_LAST for the last part of a chord. Nothing was stored then.
         """
         key, *what = stored
         args = [*what, trail.process_label(), "1" if has_begun else "0"]
@@ -202,10 +206,12 @@ class Records:
             args += (told.kind, told.json, told.packed)
         elif told is not None:
             args += (told.json, told.packed, "1" if told.is_message else "0", told.reference, *apart)
-            args.append(_encode(opening) if opening else b"")
+            args += (_encode(opening) if opening else b"", _encode(part) if part else b"")
         answer = _SETTLE.run(self._call, [self._key(job_id), key], args)
         if answer == b"address":
             return LACKS_ADDRESS
+        if answer == b"last":
+            return IS_LAST
         return Settled(answer[0].decode(), answer[1].decode(), answer[2]) if answer != -1 else None
 
     def tell(self, job_id: str, event: Event, task_id: str = "", attempt: int = 0, number: int = 0) -> str:

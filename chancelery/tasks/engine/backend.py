@@ -34,7 +34,7 @@ from chancelery.tasks.engine.beginnings import Beginnings
 from chancelery.tasks.engine.chords import ChordBackend
 from chancelery.tasks.engine.results import LookingConsumer
 from chancelery.tasks.events import Event, Result
-from chancelery.tasks.record import LACKS_ADDRESS, Apart, Records, Settled
+from chancelery.tasks.record import IS_LAST, LACKS_ADDRESS, Apart, Records, Settled
 
 JOB_KEYPREFIX = "job_keyprefix"
 """The key of `result_backend_transport_options` that says what the keys of jobs begin with."""
@@ -225,11 +225,14 @@ class JobBackend(ChordBackend):
         kept = self.failure_expires if state == states.FAILURE else self.expires
         run, what = change.run, _CHANGES.get(state, "failed")
         stored = (self.get_key_for_task(task_id), run.task_id, what, run.attempt, value, kept or 0)
-        follows = continuing.taken(request) if state == states.SUCCESS else None
+        follows, part = None, None
+        if state == states.SUCCESS:
+            follows, part = continuing.taken(request), getattr(request, "part", None)
         settle = functools.partial(
             self.records.settle,
             has_begun=getattr(request, "has_begun", False),
             opening=(self.due.now(), follows.entries) if follows else (),
+            part=part.counted if part else (),
         )
         apart = Apart("", conf.current().job_result_bytes)
         settled = self.ensure(settle, (run.job_id, stored, change.told, apart))
@@ -237,7 +240,12 @@ class JobBackend(ChordBackend):
             address = address_of(run.job_id)
             apart = Apart(address, apart.most_bytes if address else 0)
             settled = self.ensure(settle, (run.job_id, stored, change.told, apart))
-        if settled is not None:
+        if part is not None and settled is IS_LAST:
+            request.part, part.is_last = None, True
+            continuing.reopen(request)
+        elif settled is not None:
+            if part is not None:
+                part.is_counted = True
             _report(change, settled)
         elif state in states.READY_STATES and task_id == run.task_id:
             _log.warning("job %s: %s ended (%s), but the job has no record any more", *change.run[:2], state)

@@ -2,16 +2,16 @@
 How the parts of a chord lead to its body, whatever dies meanwhile.
 
 Celery stores that a part is done, then counts it, then the last one publishes the body: a process that dies in between
-leaves a chord whose body never runs. Here a part is counted first, and the body is published by the script that stores
-the part's result. What dies before that has stored nothing, so it ends with an error or comes back. Source:
-celery.backends.redis of 5.7.
+leaves a chord whose body never runs. Here the script that stores a part counts it as well. Celery counts only the last
+part, before it is stored, and the script that stores it publishes the body. What dies before that has stored nothing,
+so it ends with an error or comes back. Source: celery.backends.redis of 5.7.
 """
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import states
@@ -22,6 +22,15 @@ from chancelery.tasks.engine import continuing, opening
 from chancelery.tasks.engine.dropping import is_cancelled
 
 _LOOK_SECONDS = 0.2
+
+
+class Part:
+    """A part of a chord that has succeeded. counted: as `scripts/parts.lua` takes it."""
+
+    def __init__(self, counted: Sequence[Any]) -> None:
+        self.counted = counted
+        self.is_counted = False
+        self.is_last = False
 
 
 class ChordBackend(RedisBackend):  # type: ignore[misc]
@@ -47,9 +56,30 @@ class ChordBackend(RedisBackend):  # type: ignore[misc]
         if not store_result or request is None or not request.chord or not _is_of_job(request):
             super().mark_as_done(task_id, result, request, store_result, state)
             return
-        store = request.store_part = _Once(lambda: self.store_result(task_id, result, state, request=request))
+
+        def stored() -> None:
+            self.store_result(task_id, result, state, request=request)
+
+        part = request.part = self._part_of(request, state, result)
+        if part is not None:
+            stored()
+            if part.is_counted:
+                return
+        store = request.store_part = _Once(stored if part is None or part.is_last else _nothing)
         self.on_chord_part_return(request, state, result)
         store()
+
+    def _part_of(self, request: Any, state: str, result: Any) -> Part | None:
+        """Return which part of a chord has succeeded; None for one that may have done so before."""
+        if state != states.SUCCESS or not request.group or _comes_again(request):
+            return None
+        place = "+inf" if request.group_index is None else request.group_index
+        encoded = self.encode([1, request.id, state, self.encode_result(result, state)])
+        base = self.get_key_for_group(request.group).decode()
+        keys = [f"{base}{suffix}" for suffix in (".j", ".t", ".s", ".d", "", ".c")]
+        in_order = "1" if self._chord_zset else "0"
+        expiry = self.chord_expires or 0, self._chord_result_expires
+        return Part((keys, f"{request.id}:{place}", str(place), encoded, in_order, *expiry))
 
     def restore_group(self, group_id: str, *args: Any, **kwargs: Any) -> Any:
         """
@@ -81,7 +111,7 @@ class ChordBackend(RedisBackend):  # type: ignore[misc]
             count(request, state, result, *args, **kwargs)
 
         self.ensure(counted, ())
-        if request.group and (attempts > 1 or (request.delivery_info or {}).get("redelivered")):
+        if request.group and (attempts > 1 or _comes_again(request)):
             while continuing.collected() is None and self.ensure(self._is_claimed, (request.group,)):
                 time.sleep(_LOOK_SECONDS)
                 self.ensure(counted, ())
@@ -120,6 +150,11 @@ class _Once:
 
 def _nothing() -> None:
     """There is nothing to be stored."""
+
+
+def _comes_again(request: Any) -> bool:
+    """Tell whether the message of a task has been given to a worker before."""
+    return bool((request.delivery_info or {}).get("redelivered"))
 
 
 def _is_of_job(request: Any) -> bool:

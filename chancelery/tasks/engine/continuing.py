@@ -49,6 +49,11 @@ def taken(request: object) -> Opening | None:
     return found
 
 
+def reopen(request: Any) -> None:
+    """Collect on: the task was not settled."""
+    request.is_done = False
+
+
 def running_request() -> Any:
     """Return the request of the task that runs here, or None."""
     task = _state.get_current_worker_task()

@@ -6,10 +6,10 @@
 --          that it is kept (0 for ever), process, "1" if it is the task itself that says so, or "0"; then for "retry"
 --          and "failed": kind of the event, its data as JSON and as msgpack; for "done": the result as JSON ("" if it cannot be), as msgpack ("" if it cannot be), "1" if it can be a
 --          message, a reference for the error that takes its place when it cannot be sent, the address at which it is
---          had if it is too large for a frame ("" if nobody has asked for that), its largest size then, and what is
---          published now (see opening.lua) or ""
--- Returns  'address' when that has to be known first, and nothing was done; -1 when there is no such job or task (nothing
---          was stored); else the kind of the event that ended the job just now ("" if none did), its code for a result
+--          had if it is too large for a frame ("" if nobody has asked for that), its largest size then, what is
+--          published now (see opening.lua) or "", and which part of a chord it is (see parts.lua) or ""
+-- Returns  'address' when that has to be known first, and nothing was done; 'last' when it is the last part of a chord,
+--          and nothing was done; -1 when there is no such job or task (nothing was stored); else the kind of the event that ended the job just now ("" if none did), its code for a result
 --          that could not be sent, how many addresses had no room
 
 local task, change, attempt, process = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[6]
@@ -28,6 +28,9 @@ if rank == DONE or reached < rank then
 end
 if change == 'done' and final == '1' and not job.ended and lacks_address(job, ARGV[8], ARGV[12], tonumber(ARGV[13])) then
   return 'address'
+end
+if change == 'done' and ARGV[15] ~= '' and is_last_part(ARGV[15]) then
+  return 'last'
 end
 if ARGV[4] ~= '' then
   if tonumber(ARGV[5]) > 0 then
