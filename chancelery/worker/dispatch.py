@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from chancelery import outbox, trail
-from chancelery.exceptions import ConsumeLater, MessageTooLarge
+from chancelery.exceptions import ConsumeLater, LayerUnavailable, MessageTooLarge
 from chancelery.layers.base import Delivery, Later, Send
 from chancelery.log import Burst, room
 from chancelery.message import Message
@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
     sends: Sequence[Send]
     """On the message's own layer, to go out together with its end."""
     deferred: Sequence[Callable[[], object]]
-    """To be called, with `run_deferred`, when the sends are out."""
+    """To be called, with `run_deferred`, when the sends are out; with `try_deferred` first, if there are none."""
     trail: Trail
     sender: str
     dropped: str = ""
@@ -160,15 +160,37 @@ class Dispatch:
 def run_deferred(outcome: Outcome) -> None:
     """Call what the consumer left to be done after its return; one that fails does not keep the others from it."""
     for call in outcome.deferred:
-        with trail.following(outcome.trail, outcome.sender):
-            try:
-                call()
-            except Exception:  # noqa: BLE001 - code of the project, like a consumer
-                _log.exception(
-                    "what %s had deferred failed; its message came by: %s",
-                    outcome.sender,
-                    trail.describe(outcome.trail),
-                )
+        try:
+            _call(call, outcome)
+        except LayerUnavailable:
+            _report_deferred(outcome)
+
+
+def try_deferred(outcome: Outcome) -> Outcome:
+    """Do so, and return what did not reach the layer: it is to be called again, once the layer answers."""
+    left = []
+    for call in outcome.deferred:
+        try:
+            _call(call, outcome)
+        except LayerUnavailable:
+            left.append(call)
+    return outcome._replace(deferred=left)
+
+
+def _call(call: Callable[[], object], outcome: Outcome) -> None:
+    with trail.following(outcome.trail, outcome.sender):
+        try:
+            call()
+        except LayerUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 - code of the project, like a consumer
+            _report_deferred(outcome)
+
+
+def _report_deferred(outcome: Outcome) -> None:
+    _log.exception(
+        "what %s had deferred failed; its message came by: %s", outcome.sender, trail.describe(outcome.trail)
+    )
 
 
 def _call_back(callback: Callback, message: Message) -> None:

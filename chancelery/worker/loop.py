@@ -19,7 +19,7 @@ from chancelery.exceptions import LayerUnavailable
 from chancelery.layers.base import ChannelLayer, Delivery
 from chancelery.log import room
 from chancelery.worker.coroutines import Coroutines
-from chancelery.worker.dispatch import Dispatch, Outcome, Pending, run_deferred
+from chancelery.worker.dispatch import Dispatch, Outcome, Pending, run_deferred, try_deferred
 from chancelery.worker.drain import Drain
 from chancelery.worker.exchange import Exchange
 from chancelery.worker.pace import TELL_SECONDS, Pace
@@ -108,6 +108,8 @@ class Loop(Supervised):
     def _handle(self, delivery: Delivery, exchange: Exchange, pace: Pace) -> None:
         started_at = time.monotonic()
         outcome = self._dispatch(delivery)
+        if isinstance(outcome, Outcome) and not outcome.sends and not exchange.lost_current:
+            outcome = try_deferred(outcome)  # the layer is told later, together with the next fetch
         pace.took(delivery.channel, time.monotonic() - started_at)
         if isinstance(outcome, Pending):
             self._await_room(exchange)  # what waits behind it meanwhile is given to other workers

