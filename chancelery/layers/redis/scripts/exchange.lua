@@ -153,42 +153,65 @@ if limit > 0 and first < tonumber(redis.call('HGET', lease_key, 'recovered') or 
   limit, begun = 0, 0
 end
 
-local function take(channel)
-  local ready = prefix .. 'ready:' .. channel
-  while #fetched < limit do
-    local batch = redis.call('LPOP', ready, limit - #fetched)
-    if not batch then
-      commit()
-      if redis.call('EXISTS', ready) == 0 then
-        redis.call('DEL', prefix .. 'bell:' .. channel)
-        return
+-- Takes a batch off a channel. Returns false when its next message is for a newer version of this package: that goes back.
+local has_dropped = false
+local function take(ready, batch)
+  for index, envelope in ipairs(batch) do
+    local version, _, _, _, a, b, c, d, e, f = string.byte(envelope, 2, 11)
+    if version > VERSION then
+      for rest = #batch, index, -1 do
+        redis.call('LPUSH', ready, batch[rest])
       end
-      batch = {}
+      return false
+    elseif ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f <= now then -- its deadline
+      drop(envelope, 'expired')
+      has_dropped = true
+    else
+      fetched[#fetched + 1] = envelope
+      leased[#leased + 1] = first + #fetched - 1
+      leased[#leased + 1] = envelope
     end
-    for index, envelope in ipairs(batch) do
-      local version, _, _, _, a, b, c, d, e, f = string.byte(envelope, 2, 11)
-      if version > VERSION then
-        for rest = #batch, index, -1 do
-          redis.call('LPUSH', ready, batch[rest])
-        end
-        return
-      elseif ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f <= now then -- its deadline
-        drop(envelope, 'expired')
-      else
-        fetched[#fetched + 1] = envelope
-        leased[#leased + 1] = first + #fetched - 1
-        leased[#leased + 1] = envelope
-      end
+  end
+  if has_dropped then
+    commit() -- what waited behind it may be taken now
+  end
+  return true
+end
+
+-- Makes the bells of empty channels silent, so that they wake nobody in vain.
+local function silence(empty)
+  local bells = {}
+  for _, channel in ipairs(empty) do
+    if not has_dropped or redis.call('EXISTS', prefix .. 'ready:' .. channel) == 0 then
+      bells[#bells + 1] = prefix .. 'bell:' .. channel
     end
+  end
+  if #bells > 0 then
+    redis.call('DEL', unpack(bells))
   end
 end
 
-for index = at + 4, at + 3 + tonumber(ARGV[at + 3]) do
-  if #fetched >= limit then
-    break
-  end
-  take(ARGV[index])
+local names, places, asked, empty = at + 3, {}, {}, {}
+local number_of_channels = tonumber(ARGV[names])
+for place = 1, number_of_channels do
+  asked[place] = prefix .. 'ready:' .. ARGV[names + place]
+  places[asked[place]] = place
 end
+asked[number_of_channels + 1], asked[number_of_channels + 2] = 'LEFT', 'COUNT'
+local place = 1
+while #fetched < limit and place <= number_of_channels do
+  asked[number_of_channels + 3] = limit - #fetched
+  local found = redis.call('LMPOP', number_of_channels - place + 1, unpack(asked, place))
+  local next_place = found and places[found[1]] or number_of_channels + 1
+  for before = place, next_place - 1 do
+    empty[#empty + 1] = ARGV[names + before]
+  end
+  place = next_place
+  if found and not take(found[1], found[2]) then
+    place = place + 1
+  end
+end
+silence(empty)
 
 if #fetched > 0 and beginning > 0 then
   begun = first + math.min(beginning, #fetched) - 1

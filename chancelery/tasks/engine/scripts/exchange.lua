@@ -49,21 +49,33 @@ if #ARGV > count + 2 then
   redis.call('HDEL', KEYS[1], unpack(ARGV, count + 3))
   redis.call('ZREM', KEYS[2], unpack(ARGV, count + 3))
 end
-local taken
+if count == 0 then
+  return nil
+end
+local queues, numbers = {}, {}
 for number = 1, count do
-  local queue = KEYS[number * 2 + 1]
-  local message = not taken and redis.call('RPOP', queue)
-  if message then
-    local properties = ARGV[number + 2] == '1' and (told_at_the_end(message) or read(message).properties)
-    if properties then  -- without, kombu says what is wrong with it
-      note(message, properties)
+  queues[number] = KEYS[number * 2 + 1]
+  numbers[queues[number]] = number
+end
+queues[count + 1], queues[count + 2] = 'RIGHT', 'COUNT'
+queues[count + 3] = 1
+local found = redis.call('LMPOP', count, unpack(queues))
+if not found then
+  return nil
+end
+local number, message = numbers[found[1]], found[2][1]
+local taken = {number, message, 0}
+local properties = ARGV[number + 2] == '1' and (told_at_the_end(message) or read(message).properties)
+if properties then  -- without, kombu says what is wrong with it
+  note(message, properties)
+end
+add_job(taken, message)
+if redis.call('EXISTS', unpack(queues, number, count)) > 0 then
+  taken[3] = 1
+  for left = number, count do
+    if redis.call('EXISTS', queues[left]) == 1 then
+      ring(KEYS[left * 2 + 2])
     end
-    taken = {number, message, 0}
-    add_job(taken, message)
-  end
-  if taken and redis.call('EXISTS', queue) == 1 then
-    ring(KEYS[number * 2 + 2])
-    taken[3] = 1
   end
 end
 return taken
