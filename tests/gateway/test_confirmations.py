@@ -98,10 +98,10 @@ async def test_a_client_that_stops_reading_is_dropped_and_counted(layer, setting
 
 @on_a_loop
 async def test_a_client_that_reads_slowly_has_all_the_time_it_needs(layer, settings):
-    settings.CHANCELERY = {"HTTP_TIMEOUT": 0.8}
+    settings.CHANCELERY = {"HTTP_TIMEOUT": 2}
     request, client, channel, piece = await slow(layer)
     for _ in range(4):
-        await asyncio.sleep(0.25)  # altogether, longer than the timeout
+        await asyncio.sleep(0.6)  # altogether, longer than the timeout
         client.read(1)
         await taken(layer, TAKEN)
         layer.send(channel, piece)

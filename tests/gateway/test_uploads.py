@@ -164,12 +164,12 @@ async def test_a_client_that_sends_no_more_is_answered_with_408(layer, settings)
 
 @on_a_loop
 async def test_while_parts_are_taken_nobody_waits_for_a_response(layer, settings):
-    settings.CHANCELERY = {"HTTP_TIMEOUT": 0.8}
+    settings.CHANCELERY = {"HTTP_TIMEOUT": 2}
     upload, message, channel = await begun(layer)
     for _ in range(7):
         upload.parts(1)
         await taken(layer, channel)
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.35)  # altogether, longer than the timeout
     upload.piece(b"end", more=False)
     layer.send(message["reply_channel"], {"status": 200, "content": b"all of it"})
     assert (await upload.response())[0] == 200
@@ -177,10 +177,10 @@ async def test_while_parts_are_taken_nobody_waits_for_a_response(layer, settings
 
 @on_a_loop
 async def test_a_client_may_take_its_time_for_the_first_part(layer, settings):
-    settings.CHANCELERY = {"HTTP_TIMEOUT": 0.5}
+    settings.CHANCELERY = {"HTTP_TIMEOUT": 1}
     upload = Upload(gateway_on(layer))
     upload.piece(b"one ")
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.2)
     upload.piece(b"two", more=False)
     message = await taken(layer, "http.request")
     assert message["body"] == b"one two"
