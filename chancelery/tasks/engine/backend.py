@@ -11,14 +11,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery import current_app, states
-from celery.exceptions import BackendStoreError, Retry, TaskRevokedError
+from celery.exceptions import BackendStoreError
 from django.core.exceptions import ImproperlyConfigured
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
@@ -27,14 +25,13 @@ from chancelery.deployment import connections
 from chancelery.log import room
 from chancelery.tasks import events
 from chancelery.tasks.apart import address_of
-from chancelery.tasks.canvas import job_of
 from chancelery.tasks.due import Due
-from chancelery.tasks.engine import configuration, continuing, dropping, endings, fetched, followers
+from chancelery.tasks.engine import changes, configuration, continuing, dropping, endings, fetched
 from chancelery.tasks.engine.beginnings import Beginnings
+from chancelery.tasks.engine.changes import Change
 from chancelery.tasks.engine.chords import ChordBackend
 from chancelery.tasks.engine.results import LookingConsumer
-from chancelery.tasks.events import Event, Result
-from chancelery.tasks.record import IS_LAST, LACKS_ADDRESS, Apart, Records, Settled
+from chancelery.tasks.record import IS_LAST, LACKS_ADDRESS, Apart, Records
 
 JOB_KEYPREFIX = "job_keyprefix"
 """The key of `result_backend_transport_options` that says what the keys of jobs begin with."""
@@ -43,24 +40,6 @@ JOB_CLOCK = "job_clock"
 
 _log = room("tasks")
 _unwatched: ContextVar[bool] = ContextVar("chancelery_unwatched", default=False)
-
-
-class _Run(NamedTuple):
-    """A run of a job's task, or of one that `replace()` put before it."""
-
-    job_id: str
-    task_id: str
-    """Of the job's task."""
-    name: str
-    attempt: int
-
-
-class _Change(NamedTuple):
-    """What becomes of a job's task."""
-
-    run: _Run
-    told: Event | Result | None
-    traceback: str | None
 
 
 @contextlib.contextmanager
@@ -150,7 +129,7 @@ class JobBackend(ChordBackend):
         """
         if state == states.STARTED and request is not None and not fetched.is_fresh(request):
             dropping.refuse(request, self.state_of)
-        run = _run(task_id, request, state)
+        run = changes.run_of(task_id, request, state)
         if run is not None and state == states.STARTED and request is not None:
             self._beginnings.note(request, result)
             return result
@@ -158,8 +137,7 @@ class JobBackend(ChordBackend):
             if getattr(request, "has_begun", False):
                 self._beginnings.forget(request)
             getattr(request, "before_settling", _nothing)()
-            when = _when() if retry_in is None else retry_in
-            kwargs["change"] = _Change(run, _told(run, result, state, when, self.app), traceback)
+            kwargs["change"] = changes.change_of(run, result, state, self.app, retry_in=retry_in, traceback=traceback)
         elif state == states.REVOKED:
             self.due.drop(task_id)
         return super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
@@ -177,9 +155,9 @@ class JobBackend(ChordBackend):
         return self._watching
 
     def _say_started(self, request: Any, result: Any) -> None:
-        run = _run(request.id, request, states.STARTED)
+        run = changes.run_of(request.id, request, states.STARTED)
         if run is not None:
-            change = _Change(run, None, None)
+            change = Change(run, None, None)
             super().store_result(request.id, result, states.STARTED, request=request, change=change)
 
     def state_of(self, job_id: str) -> str:
@@ -193,9 +171,9 @@ class JobBackend(ChordBackend):
 
     def tell_ignored(self, task_id: str, request: Any) -> None:
         """Let the job know that a task has ended of which nothing is stored: its result will never come."""
-        run = _run(task_id, request, states.FAILURE)
+        run = changes.run_of(task_id, request, states.FAILURE)
         if run is not None:
-            change = _Change(run, events.ended("error", "ignored", events.FAILED_TEXT), "it raised Ignore")
+            change = Change(run, events.ended("error", "ignored", events.FAILED_TEXT), "it raised Ignore")
             self._settle(change, task_id, states.IGNORED, b"")
 
     def _store_result(  # noqa: PLR0917 - Celery's signature
@@ -205,7 +183,7 @@ class JobBackend(ChordBackend):
         state: str,
         traceback: str | None = None,
         request: Any = None,
-        change: _Change | None = None,
+        change: Change | None = None,
         **kwargs: Any,
     ) -> Any:
         if change is not None:
@@ -214,7 +192,7 @@ class JobBackend(ChordBackend):
                 return result
         return super()._store_result(task_id, result, state, traceback, request, **kwargs)
 
-    def _settle(self, change: _Change, task_id: str, state: str, value: str | bytes, request: Any = None) -> bool:
+    def _settle(self, change: Change, task_id: str, state: str, value: str | bytes, request: Any = None) -> bool:
         """
         Store and settle in one step; False when the job is not recorded here, and nothing was stored.
 
@@ -223,7 +201,7 @@ class JobBackend(ChordBackend):
         if len(value) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("value too large for Redis backend", state=state, task_id=task_id)
         kept = self.failure_expires if state == states.FAILURE else self.expires
-        run, what = change.run, _CHANGES.get(state, "failed")
+        run, what = change.run, changes.kind_of(state)
         stored = (self.get_key_for_task(task_id), run.task_id, what, run.attempt, value, kept or 0)
         follows, part = None, None
         if state == states.SUCCESS:
@@ -246,7 +224,7 @@ class JobBackend(ChordBackend):
         elif settled is not None:
             if part is not None:
                 part.is_counted = True
-            _report(change, settled)
+            changes.report(change, settled)
         elif state in states.READY_STATES and task_id == run.task_id:
             _log.warning("job %s: %s ended (%s), but the job has no record any more", *change.run[:2], state)
         return settled is not None
@@ -265,65 +243,5 @@ def current() -> JobBackend:
     return found
 
 
-_CHANGES = {
-    states.STARTED: "started",
-    states.RETRY: "retry",
-    states.SUCCESS: "done",
-    states.FAILURE: "failed",
-    states.REVOKED: "failed",
-}
-
-
-def _run(task_id: str, request: Any, state: str) -> _Run | None:
-    """Return whose change it is when the task comes to this state, or None when that is no matter of a job."""
-    of_job = followers.concerned(task_id, request) if _CHANGES.get(state) == "failed" else task_id
-    job_id = job_of(of_job)
-    if of_job is None or job_id is None or state not in _CHANGES:
-        return None
-    name = getattr(request, "task", None) or getattr(request, "name", None) or ""
-    return _Run(job_id, of_job, name, getattr(request, "retries", None) or 0)
-
-
 def _nothing() -> None:
     """The task holds nothing back."""
-
-
-def _when() -> object:
-    """Return when a task is tried again: Celery stores that while it handles the exception that says so."""
-    raised = sys.exc_info()[1]
-    return raised.when if isinstance(raised, Retry) else None
-
-
-def _told(run: _Run, result: Any, state: str, when: object, app: Any) -> Event | Result:
-    if state == states.SUCCESS:
-        return events.result(result)
-    if state == states.RETRY:
-        most = _most(app.tasks.get(run.name))
-        told = {"task": run.task_id, "name": run.name, "attempt": run.attempt + 1, "max": most}
-        return events.retry(told, result, when, datetime.now(UTC))
-    if isinstance(result, TaskRevokedError):
-        return events.expired() if str(result) == "expired" else events.cancelled(str(result) or "revoked")
-    return events.failure(result)
-
-
-def _most(task: Any) -> int | None:
-    overridden = getattr(task, "override_max_retries", None)
-    return overridden if overridden is not None else getattr(task, "max_retries", None)
-
-
-def _report(change: _Change, settled: Settled) -> None:
-    """Log what clients are not told, and what they could not be told."""
-    run, told = change.run, change.told
-    if settled.refused:
-        _log.warning(
-            'job %s ended with "%s", but %d of its addresses had no room for it; it is among its events',
-            run.job_id,
-            settled.ended,
-            settled.refused,
-        )
-    if settled.fault and isinstance(told, Result):
-        why = f"{events.FAULTS[settled.fault]} ({told.fault or 'as it is, it cannot be sent'})"
-        _log.error("job %s: %s succeeded, but %s (reference %s)", run.job_id, run.name, why, told.reference)
-    elif settled.ended == "error" and isinstance(told, Event):
-        what = change.traceback or told.json.decode()
-        _log.error("job %s was ended by %s (reference %s)\n%s", run.job_id, run.name, told.reference, what)
