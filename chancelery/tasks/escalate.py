@@ -111,12 +111,22 @@ class _Escalation(NamedTuple):
     engine: JobBackend
     claim: str
     """For the socket that asks, if nobody is logged in there."""
+    over: set[str]
+    """What is done, and is not to be done again."""
 
     def run(self) -> None:
-        """Record and publish the job. Raises: EscalationFailed, LayerUnavailable."""
+        """Record and publish the job. Raises: EscalationFailed; LayerUnavailable: then it may be called again."""
+        if "publishing" not in self.over and not self._is_published():
+            return
+        self.over.add("publishing")
+        if self.terms.leave_ms >= 0 and self.terms.asker:
+            inbox.end_if_gone(self.terms.asker)
+
+    def _is_published(self) -> bool:
+        """Record and publish it; false when another one goes on in its place."""
         opens = self._opening()
         if not self._is_recorded(opens):
-            return
+            return False
         try:
             with together():
                 opens.publish_others()
@@ -125,8 +135,7 @@ class _Escalation(NamedTuple):
         except Exception as error:
             self._give_up()
             raise EscalationFailed(_explained(self.job_id, error)) from error
-        if self.terms.leave_ms >= 0 and self.terms.asker:
-            inbox.end_if_gone(self.terms.asker)
+        return True
 
     def _publish(self, **options: Any) -> None:
         with backend.unwatched(), waiting.held(self.job_id if self.terms.limit else ""):
@@ -216,7 +225,9 @@ def _escalation(
     waits = max((begins - now).total_seconds(), 0) if begins else 0
     expiry_seconds = math.ceil(conf.current().job_expiry + waits)
     claim = claim_to(job_id) if terms.asker and not terms.owner else ""
-    return _Escalation(Job(job_id), job_id, prepared, terms, hops, origin, accepted, expiry_seconds, engine, claim)
+    return _Escalation(
+        Job(job_id), job_id, prepared, terms, hops, origin, accepted, expiry_seconds, engine, claim, set()
+    )
 
 
 def _asker(message: Message | None) -> str:

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from celery import chord
 
-from chancelery import Channel
+from chancelery import Channel, outbox
 from chancelery.deployment import Deployment
-from chancelery.tasks import Job, escalate
+from chancelery.exceptions import LayerUnavailable
+from chancelery.tasks import Job, escalate, inbox
 from chancelery.tasks.due import Due
+from chancelery.tasks.engine import waiting
+from chancelery.worker.dispatch import Outcome, run_deferred, try_deferred
 from tests.tasks.conftest import ENDS, PATIENCE_SECONDS, ROOT, CeleryWorker, Socket, ends_of
 from tests.tasks.project.tasks import number, total, waits_for
 
@@ -64,6 +67,30 @@ def test_a_job_for_another_broker_ends_whose_escalator_died_when_it_was_recorded
     assert socket.end()["data"]["code"] == "publish_failed"
     ahead(celery_app, 90_000).publish()
     assert ends_of(Job(accepted["job"])) == ["error"]
+
+
+def test_a_job_for_another_broker_is_published_once_though_the_layer_goes_away_then(
+    socket: Socket, celery_app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, end_if_gone = [LayerUnavailable("away")], inbox.end_if_gone
+
+    def gone(name: str) -> None:
+        if errors:
+            raise errors.pop()
+        end_if_gone(name)
+
+    monkeypatch.setattr(inbox, "end_if_gone", gone)
+    monkeypatch.setattr(waiting, "collects", lambda _: False)
+    queue = f"once-{uuid.uuid4().hex}"
+    with outbox.holding() as box:
+        job = escalate(socket.message(), number.s(1).set(queue=queue), on_disconnect="cancel")
+    left = try_deferred(Outcome([], box.deferred, (), "newsroom.consumers.ask"))
+    assert left.deferred == box.deferred
+    run_deferred(left)
+    client = celery_app.backend.client
+    [key] = [key for key in client.keys(f"*{queue}") if client.type(key) == b"list"]
+    assert client.llen(key) == 1
+    assert job.state == "accepted"
 
 
 def test_a_job_ends_whose_chord_is_not_counted_any_more(
