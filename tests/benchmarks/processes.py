@@ -137,7 +137,8 @@ class Running:
 
 @contextlib.contextmanager
 def running(system: System, server: str, peers_python: str) -> Iterator[Running]:
-    """Start *system*, and stop all of it in the end, Redis last."""
+    """Start *system*, and stop all of it in the end, Redis last; also when this process is told to stop."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with contextlib.ExitStack() as stack:
         yield Running(system, server, peers_python, stack)
 

@@ -128,6 +128,7 @@ def main() -> None:
     options_known = parser(MODULE, __doc__)
     options_known.add_argument("--count", type=int, default=1_000_000, help="how often it is asked (1000000)")
     options_known.add_argument("--server", choices=("daphne", "uvicorn"), default="daphne")
+    options_known.set_defaults(rounds=1)  # a million takes half an hour
     options = options_known.parse_args()
     rounds = []
     for _ in range(options.rounds):
