@@ -78,6 +78,14 @@ class Posting:
             self._gather(posted)
         return posted.outcome
 
+    async def withdraw(self, posted: Posted) -> None:
+        """Return when nothing more becomes of *posted*. What has not gone out does not; what has is awaited."""
+        if posted in self._gathered:
+            self._gathered.remove(posted)
+            posted.settle(LayerUnavailable("withdrawn before it was sent"))
+        else:
+            await posted
+
     async def step(self) -> None:
         """Wait until there is something, and post one batch. Raises: LayerUnavailable."""
         if not self._gathered:

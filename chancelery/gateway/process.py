@@ -107,6 +107,10 @@ class GatewayProcess:
         """Return the outcome of *posted*; while there is no room, try again until it is to give up."""
         return await self._posting.insist(posted)
 
+    async def withdraw(self, posted: Posted) -> None:
+        """Return when nothing more becomes of *posted*: it does not go out if it has not yet."""
+        await self._posting.withdraw(posted)
+
     async def outlast_cancellation(self, step: Callable[[], Awaitable[None]]) -> None:
         """
         Do *step*; begin it again when it is cancelled while this process drains.

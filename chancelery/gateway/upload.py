@@ -18,6 +18,7 @@ from chancelery.layers.base import ChannelLayer, Send
 from chancelery.types import Content
 
 if TYPE_CHECKING:
+    from chancelery.gateway.posting import Posted
     from chancelery.gateway.process import GatewayProcess
 
 PART_BYTES: Final = 256 * 1024
@@ -68,7 +69,7 @@ class Parts:
 class Upload:
     """The further parts of a body, on their way to whoever reads *channel*."""
 
-    __slots__ = ("_order", "_parts", "_process", "channel", "is_broken_off", "moved_at", "waits_for_client")
+    __slots__ = ("_order", "_parts", "_posted", "_process", "channel", "is_broken_off", "moved_at", "waits_for_client")
 
     def __init__(self, process: GatewayProcess, parts: Parts) -> None:
         self.channel = protocol.BODY + names.random_part() if parts.more else ""
@@ -78,6 +79,7 @@ class Upload:
         self.waits_for_client = False
         self._process = process
         self._parts = parts
+        self._posted: Posted | None = None
         self._order = 0
         self.is_broken_off = False
         """Whether whoever reads is told that no more will come."""
@@ -95,7 +97,8 @@ class Upload:
                 self.break_off()
                 return 413
             send = self._packed(protocol.body_message(part, more=self._parts.more))
-            if await self._process.insist(self._process.post(send, conf.current().http_timeout)) is not None:
+            self._posted = self._process.post(send, conf.current().http_timeout)
+            if await self._process.insist(self._posted) is not None:
                 self.break_off()
                 return 503
             self.moved_at = self._process.loop.time()
@@ -110,6 +113,8 @@ class Upload:
         """Remove what nobody has read; but whoever reads must see that it was broken off."""
         if not self._order:
             return
+        if self._posted is not None:  # or what is on its way would arrive after the rest was removed
+            await self._process.withdraw(self._posted)
         with contextlib.suppress(LayerUnavailable):  # then it expires
             await asyncio.to_thread(_empty, self._process.layer, self.channel)
         if self.is_broken_off:

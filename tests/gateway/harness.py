@@ -32,6 +32,25 @@ def gateway_on(layer=None):
     return Gateway(ChannelLayerWrapper(layer or InMemoryChannelLayer(), "default", []))
 
 
+class CountingLayer(InMemoryChannelLayer):
+    """An in-memory layer that remembers its exchanges; each takes until it is allowed to end."""
+
+    def __init__(self, **limits):
+        super().__init__(**limits)
+        self.exchanges = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.fault = None
+
+    async def apost(self, sends):
+        self.exchanges.append([send.address for send in sends])
+        await self.may_answer.wait()
+        if self.fault is not None:
+            fault, self.fault = self.fault, None
+            raise fault
+        return await super().apost(sends)
+
+
 class AsgiClient:
     """One connection at the ASGI door."""
 

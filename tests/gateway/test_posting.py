@@ -10,30 +10,10 @@ from chancelery.exceptions import ChannelFull, LayerUnavailable
 from chancelery.gateway.posting import Posting
 from chancelery.gateway.supervised import keep
 from chancelery.layers.base import Send
-from chancelery.layers.memory import InMemoryChannelLayer
 from chancelery.log import Burst, room
-from tests.gateway.harness import on_a_loop, until
+from tests.gateway.harness import CountingLayer, on_a_loop, until
 
 FOREVER = float("inf")
-
-
-class CountingLayer(InMemoryChannelLayer):
-    """Remembers its exchanges; each takes until it is allowed to end."""
-
-    def __init__(self, **limits):
-        super().__init__(**limits)
-        self.exchanges = []
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
-        self.fault = None
-
-    async def apost(self, sends):
-        self.exchanges.append([send.address for send in sends])
-        await self.may_answer.wait()
-        if self.fault is not None:
-            fault, self.fault = self.fault, None
-            raise fault
-        return await super().apost(sends)
 
 
 @pytest.fixture
@@ -151,3 +131,34 @@ async def test_a_layer_that_hangs_is_given_up_in_time(going, monkeypatch):
     await posting.post(send("lost", layer), FOREVER)
     outcome = await posting.post(send("waits", layer), asyncio.get_running_loop().time() + 0.02)
     assert "nothing was sent" in str(outcome)
+
+
+@on_a_loop
+async def test_what_is_withdrawn_before_its_batch_went_out_does_not_go_out(going):
+    layer = CountingLayer()
+    posting = going(layer)
+    layer.may_answer.clear()
+    first = posting.post(send("a", layer), FOREVER)
+    await until(lambda: layer.exchanges)
+    second, third = (posting.post(send(address, layer), FOREVER) for address in ("b", "c"))
+    await posting.withdraw(second)
+    layer.may_answer.set()
+    assert [await first, await third] == [None, None]
+    assert layer.exchanges == [["a"], ["c"]]
+    assert isinstance(await second, LayerUnavailable)
+
+
+@on_a_loop
+async def test_what_is_withdrawn_while_it_is_under_way_has_arrived_or_not_by_then(going):
+    layer = CountingLayer()
+    posting = going(layer)
+    layer.may_answer.clear()
+    posted = posting.post(send("a", layer), FOREVER)
+    await until(lambda: layer.exchanges)
+    withdrawing = asyncio.create_task(posting.withdraw(posted))
+    await asyncio.sleep(0)
+    assert not withdrawing.done()
+    layer.may_answer.set()
+    await withdrawing
+    assert posted.done
+    assert layer.receive(["a"])[1] == {"to": "a"}

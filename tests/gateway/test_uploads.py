@@ -8,7 +8,7 @@ import pytest
 
 from chancelery.gateway.upload import PART_BYTES
 from chancelery.layers.memory import InMemoryChannelLayer
-from tests.gateway.harness import Request, gateway_on, on_a_loop, taken, until
+from tests.gateway.harness import CountingLayer, Request, gateway_on, on_a_loop, taken, until
 
 PIECE = b"x" * 65536
 PIECES_IN_A_PART = PART_BYTES // len(PIECE)
@@ -142,6 +142,22 @@ async def test_what_nobody_reads_is_removed_with_the_answer(layer):
     await upload.ended()
     assert layer.channel_statistics(channel)["messages_pending"] == 0
     assert not [name for name in layer.global_statistics() if name.startswith("dropped")]
+
+
+@on_a_loop
+async def test_a_part_that_was_on_its_way_when_the_answer_came_is_removed_as_well():
+    layer = CountingLayer()
+    upload, message, channel = await begun(layer)
+    layer.may_answer.clear()
+    upload.parts(1)
+    await until(lambda: [channel] in layer.exchanges)
+    layer.send(message["reply_channel"], {"status": 403, "content": b"no"})
+    assert (await upload.response())[0] == 403
+    upload.put("http.disconnect")
+    await asyncio.sleep(0.1)  # by then, what is there would have been removed
+    layer.may_answer.set()
+    await upload.ended()
+    assert layer.channel_statistics(channel)["messages_pending"] == 0
 
 
 @on_a_loop
