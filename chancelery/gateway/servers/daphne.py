@@ -23,6 +23,7 @@ from chancelery.gateway.protocols.http import Body
 from chancelery.gateway.protocols.websocket import Close, Deny, Frame
 from chancelery.gateway.servers.asgi import AsgiDoor, begin
 from chancelery.gateway.servers.flow import Drain, Flow, innermost
+from chancelery.gateway.servers.writing import Writer
 from chancelery.log import room
 
 _logger = room("gateway")
@@ -49,15 +50,17 @@ class Served(Protocol):
 class WebsocketDoor(AsgiDoor):
     """See `ServerDoor`: a websocket of daphne's, through its protocol object as well as through `send`."""
 
-    __slots__ = ("_flow", "_protocol")
+    __slots__ = ("_flow", "_protocol", "_writer")
 
     def __init__(self, scope: Scope, receive: Receive, send: SendEvent, protocol: Any) -> None:
         super().__init__(scope, send)
         self._protocol = protocol
+        self._writer = Writer(protocol.transport, is_plain=not _is_secure(protocol.transport))
         self._flow = _take_over(protocol.transport, getattr(getattr(receive, "__self__", None), "qsize", int))
         self.scheme = _scheme(protocol)
         self.patience = _patience(protocol)
         _civilise(protocol)
+        _quieten(protocol)
 
     def emit(self, action: Action) -> Awaitable[None] | None:
         """See `ServerDoor`."""
@@ -68,6 +71,7 @@ class WebsocketDoor(AsgiDoor):
             if protocol.state == protocol.STATE_OPEN:
                 self._write(action.prepared or _prepare(protocol, action))
             return None
+        self._writer.flush()
         if isinstance(action, Close):
             protocol.sendCloseFrame(action.code)
             return None
@@ -101,9 +105,10 @@ class WebsocketDoor(AsgiDoor):
         protocol = self._protocol
         framed = getattr(prepared, "payloadHybi", None)
         if framed is None or getattr(protocol, "_perMessageCompress", True) or getattr(protocol, "send_queue", True):
+            self._writer.flush()
             protocol.sendPreparedMessage(prepared)
         else:
-            protocol.transport.write(framed)
+            self._writer.write(framed)
 
 
 class RequestDoor(AsgiDoor):
@@ -259,17 +264,29 @@ def _civilise(protocol: Any) -> None:
         protocol.openHandshakeTimeoutCall = None
 
 
+def _quieten(protocol: Any) -> None:
+    """Spare what autobahn does for its debug log with all that is received, logged or not; see also `_write`."""
+    from autobahn.twisted.websocket import WebSocketAdapterProtocol  # noqa: PLC0415 - only there under daphne
+
+    if type(protocol).dataReceived is WebSocketAdapterProtocol.dataReceived:
+        protocol.dataReceived = protocol._dataReceived  # noqa: SLF001 - all else that it does
+
+
 def _take_over(transport: Any, backlog: Callable[[], int]) -> Flow:
     """Replace the producer of *transport*, which still is the HTTP channel that the upgrade left behind."""
     transport.unregisterProducer()
     return Flow(innermost(transport), backlog)
 
 
-def _scheme(protocol: Any) -> str:
+def _is_secure(transport: Any) -> bool:
     from twisted.internet.interfaces import ISSLTransport  # noqa: PLC0415 - only there under daphne
 
+    return ISSLTransport(transport, None) is not None
+
+
+def _scheme(protocol: Any) -> str:
     proxied = getattr(protocol, "client_scheme", None) == "https"  # what a trusted proxy said, with --proxy-headers
-    return "wss" if proxied or ISSLTransport(protocol.transport, None) is not None else "ws"
+    return "wss" if proxied or _is_secure(protocol.transport) else "ws"
 
 
 def _patience(protocol: Any) -> float | None:
