@@ -28,6 +28,7 @@ ARGUMENTS: list[tuple[Any, ...]] = [
     (), (7,), (1.5, None, True), ("it's", "a b"), (float("inf"), -1e300), ({"a"},)[:0],
     ("text", 'with "quotes"', "ü€", "\\", "\n\0"), ("x" * 5000,),
     (list(range(2000)),), ([1, [2, [3, [4, [5]]]]], {"a": {"b": (1, 2)}}), (b"bytes",), (10**30,),
+    ("\ud800",), ("\u2028</script>", True, -(2**63) - 1), ("",),
     (Decimal("1.20"), uuid.UUID(int=7), date(2020, 1, 2)),
 ]  # fmt: skip
 OPTIONS: list[dict[str, Any]] = [

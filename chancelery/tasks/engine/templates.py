@@ -34,6 +34,7 @@ _PRINTED = frozenset({str, int, float, bool, type(None)})
 _MOST = 1000
 _dumps: Any = serialization.dumps  # which kombu's types leave out
 _NOTHING = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+_NOTHING_FOLLOWS = str(_dumps(_NOTHING, serializer="json")[2])
 _Entry = tuple[str, list[str], list[Any]]
 _Which = tuple[str, str | None, str | None]
 """What a template is of: a task's name, its queue, and the kind of canvas that it is in."""
@@ -82,7 +83,7 @@ class _Template(NamedTuple):
             "delivery_tag": tag,
         }
         coded = base64.b64encode(body.encode()).decode()
-        text = json.encode({**message, "body": coded, "headers": headers, "properties": properties}).decode()
+        text = _encoded({**message, "body": coded, "headers": headers, "properties": properties})
         sign = self.keys[2].removesuffix(f"{message['properties']['delivery_tag']}.{queue}") + f"{tag}.{queue}"
         return "put", [*self.keys[:2], sign], [text, *self.rest]
 
@@ -131,7 +132,7 @@ def _plain(
 ) -> list[_Part]:
     if not all(map(_is_plain, (*tasks, *others))):
         return []
-    then = _json({**_NOTHING, **follows})
+    then = _json({**_NOTHING, **follows}) if follows else _NOTHING_FOLLOWS
     which = [(sig.task, sig.options.get("queue"), kind) for sig in tasks]
     if group is None:
         return [_Part(sig, of, then) for sig, of in zip(tasks, which, strict=True)]
@@ -155,6 +156,13 @@ def _size(app: Any, parts: Sequence[_Part]) -> list[Any]:
 
 def _json(value: Any) -> str:
     return str(_dumps(value, serializer="json")[2])
+
+
+def _encoded(message: dict[str, Any]) -> str:
+    try:
+        return json.encode(message).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair in the text of an argument: kombu escapes it
+        return _json(message)
 
 
 def _text(value: Any, most: int | None, levels: int) -> str:
