@@ -33,8 +33,8 @@ from chancelery.tasks.dedupe import pointer
 from chancelery.tasks.engine import backend, templates, waiting
 from chancelery.tasks.engine.backend import JobBackend
 from chancelery.tasks.engine.composing import composer
+from chancelery.tasks.engine.configuration import look_up
 from chancelery.tasks.engine.opening import Opening, collected
-from chancelery.tasks.engine.together import together
 from chancelery.tasks.job import Job
 from chancelery.tasks.quotas import Limit
 from chancelery.tasks.record import Terms
@@ -128,8 +128,7 @@ class _Escalation(NamedTuple):
         if not self._is_recorded(opens):
             return False
         try:
-            with together():
-                opens.publish_others()
+            opens.publish_others()
             if opens.has_others:
                 self.engine.records.published(self.job_id)
         except Exception as error:
@@ -252,7 +251,7 @@ def _layer(wrapper: ChannelLayerWrapper) -> RedisChannelLayer:
 
 def _engine(layer: RedisChannelLayer) -> JobBackend:
     """Return Celery's result backend. Raises: ImproperlyConfigured when jobs cannot be settled there."""
-    if current_app.conf.task_always_eager:
+    if look_up(current_app.conf, "task_always_eager"):
         raise ImproperlyConfigured("CELERY_TASK_ALWAYS_EAGER is on: a job needs a Celery worker, turn it off")
     engine = backend.current()
     if _location(layer.url) != engine.location:

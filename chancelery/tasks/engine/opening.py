@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from chancelery.tasks.due import Task, kept
+from chancelery.tasks.engine.together import together
 
 
 class Opening:
@@ -68,8 +69,10 @@ class Opening:
         """Publish what the job's record could not. Raises: whatever that does, or collecting did."""
         if self._error is not None:
             raise self._error
-        for publish in self._others:
-            publish()
+        if self._others:
+            with together():
+                for publish in self._others:
+                    publish()
 
 
 _current: ContextVar[Opening | None] = ContextVar("chancelery_opening", default=None)

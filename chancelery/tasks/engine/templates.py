@@ -24,11 +24,13 @@ from msgspec import json
 
 from chancelery.tasks.canvas import STAMP, Prepared
 from chancelery.tasks.engine.composing import Composer
+from chancelery.tasks.engine.configuration import look_up
 from chancelery.tasks.engine.opening import Opening, collected
 
 _PLAIN = frozenset({"task_id", "ignore_result", "root_id", "reply_to", "stamped_headers", STAMP, "queue"})
 """The options that a message may have of which there is a template."""
 _THEIRS = frozenset({"celery", "kombu", "chancelery"})
+_known_as_theirs: set[FunctionType] = set()
 _BUILTIN = frozenset({tuple, dict})
 _PRINTED = frozenset({str, int, float, bool, type(None)})
 _MOST = 1000
@@ -194,7 +196,7 @@ def _all_depends(known: Composer, app: Any, parts: Sequence[_Part]) -> dict[_Whi
 
 def _depends(known: Composer, app: Any, sig: Any) -> tuple[Any, ...] | None:
     task, amqp, backend, conf = app.tasks.get(sig.task), app.amqp, app.backend, app.conf
-    if task is None or sig.type is not task or amqp.router.routes or conf.task_send_sent_event:
+    if task is None or sig.type is not task or amqp.router.routes or look_up(conf, "task_send_sent_event"):
         return None
     if task._dump_pydantic_arguments is not None:  # noqa: SLF001 - this one and the next: as `Task.apply_async` does
         return None
@@ -203,10 +205,10 @@ def _depends(known: Composer, app: Any, sig: Any) -> tuple[Any, ...] | None:
     ways = (*ways, sender, backend.on_task_call, backend.apply_chord, sig.apply_async, *known.ways)
     if options.get("serializer") != "json" or not all(map(_is_theirs, ways)):
         return None
-    queue = sig.options.get("queue") or conf.task_default_queue
+    queue = sig.options.get("queue") or look_up(conf, "task_default_queue")
     parts = task, backend, sender, amqp.queues.get(queue)  # by their ids: an app shall not be kept
     own = os.getpid(), tuple(map(id, parts)), queue, dict(options), task.time_limit, task.soft_time_limit
-    return *own, amqp.argsrepr_maxsize, amqp.kwargsrepr_maxsize, conf.task_repr_maxlevels
+    return *own, amqp.argsrepr_maxsize, amqp.kwargsrepr_maxsize, look_up(conf, "task_repr_maxlevels")
 
 
 def _is_heard() -> bool:
@@ -218,7 +220,11 @@ def _is_heard() -> bool:
 def _is_theirs(method: Any) -> bool:
     """Tell whether *method* is of Celery, kombu or this package, and nothing that somebody has put around it."""
     function = method.__func__ if type(method) is MethodType else method
-    return type(function) is FunctionType and function.__globals__["__name__"].partition(".")[0] in _THEIRS
+    if type(function) is not FunctionType:
+        return False
+    if function not in _known_as_theirs and function.__globals__["__name__"].partition(".")[0] in _THEIRS:
+        _known_as_theirs.add(function)
+    return function in _known_as_theirs
 
 
 def _learned(
