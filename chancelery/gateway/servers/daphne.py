@@ -1,5 +1,5 @@
 """
-The door to daphne, and the only place that touches the insides of daphne, Twisted and autobahn.
+The door to daphne: with `flow` and `writing`, the only place that touches the insides of daphne, Twisted and autobahn.
 
 Mends what daphne's ASGI side leaves out: start and stop of the application, close codes such as 1012, empty frames,
 backpressure both ways, an answer to oversized frames. Each feature is tested for when the server starts, never by
